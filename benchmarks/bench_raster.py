@@ -1,0 +1,141 @@
+"""Our CPU rasterizer against Open3D's ray caster: same meshes, same cameras, one thread, one run.
+
+    python benchmarks/bench_raster.py FOLDER_OR_FILES... [--num-meshes 200] [--projection parallel] [--json OUT]
+
+A mesh counts as: ours, one call for all views (face, barycentrics, depth). Open3D: one scene a mesh, one cast for all views
+with rays made beforehand (its face, barycentrics and depth come with the cast). Best of `--repeats` for both, after warm-up.
+Coverage and depth are compared in the same run.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from render.camera import Cameras
+from render.mesh import MESH_SUFFIXES, Mesh, read_mesh
+from render.normalization import normalize
+from render.rasterize_cpu import rasterize_cpu
+from render.rasterize_open3d import depth_rays, rasterize_open3d
+from render.rig import Viewpoint, load_rig
+
+
+def pick_meshes(paths: list[Path], num_meshes: int) -> list[Path]:
+    """Evenly spaced meshes of the sorted list below the paths."""
+    files = [
+        file
+        for path in paths
+        for file in (sorted(path.rglob("*")) if path.is_dir() else [path])
+        if file.suffix.lower() in MESH_SUFFIXES
+    ]
+    if not files:
+        raise SystemExit(f"no mesh below {', '.join(map(str, paths))}")
+    return [files[i] for i in np.unique(np.linspace(0, len(files) - 1, num_meshes).astype(int))]
+
+
+def best_seconds(call: Callable[[], Any], repeats: int) -> float:
+    """The shortest of several timings, in seconds."""
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
+def open3d_cast(mesh: Mesh, rays: Any) -> Any:
+    """What a user of Open3D would time: build the scene, cast all views at once."""
+    import open3d
+
+    scene = open3d.t.geometry.RaycastingScene(nthreads=1)
+    scene.add_triangles(
+        open3d.core.Tensor(mesh.vertices.astype(np.float32)), open3d.core.Tensor(mesh.faces.astype(np.uint32))
+    )
+    return scene.cast_rays(rays, nthreads=1)
+
+
+def compare(mesh: Mesh, cameras: Cameras) -> dict[str, float]:
+    """Pixels, differing coverage, and differing depth of one mesh."""
+    ours, theirs = rasterize_cpu(mesh, cameras), rasterize_open3d(mesh, cameras)
+    both = (ours.face >= 0) & (theirs.face >= 0)
+    return {
+        "pixels": ours.face.size,
+        "coverage_differs": int(((ours.face >= 0) != (theirs.face >= 0)).sum()),
+        "hit_by_both": int(both.sum()),
+        "depth_differs": int((np.abs(ours.depth[both] - theirs.depth[both]) > 1e-4).sum()),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What the figures depend on."""
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    names = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
+    return {
+        "commit": commit.stdout.strip(), "cpu": names[0] if names else platform.processor(), "cores": os.cpu_count(),
+        "python": platform.python_version(), "numpy": np.__version__,
+    }  # fmt: skip
+
+
+def _cpuinfo() -> list[str]:
+    path = Path("/proc/cpuinfo")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def main() -> None:
+    """Measure, print a table, and write JSON if asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", nargs="+", type=Path)
+    parser.add_argument("--num-meshes", type=int, default=200)
+    parser.add_argument("--projection", choices=["parallel", "perspective"], default="parallel")
+    parser.add_argument("--image-size", type=int, default=224)
+    parser.add_argument("--up", choices=["y", "z"], default="y")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    import open3d
+
+    cameras = load_rig("mvcnn12")(Viewpoint(arguments.image_size, arguments.projection))
+    rays = open3d.core.Tensor(depth_rays(cameras))
+    rows: list[dict[str, Any]] = []
+    for path in pick_meshes(arguments.paths, arguments.num_meshes):
+        mesh = normalize(read_mesh(path), arguments.up).mesh
+        rasterize_cpu(mesh, cameras)
+        ours = best_seconds(lambda mesh=mesh: rasterize_cpu(mesh, cameras), arguments.repeats)  # type: ignore[misc]
+        theirs = best_seconds(lambda mesh=mesh: open3d_cast(mesh, rays), arguments.repeats)  # type: ignore[misc]
+        rows.append(
+            {"faces": len(mesh.faces), "ours_ms": ours * 1e3, "open3d_ms": theirs * 1e3, **compare(mesh, cameras)}
+        )
+    report = summarize(rows) | {"config": {k: str(v) for k, v in vars(arguments).items() if k not in ("json", "paths")}}
+    report["machine"] = machine()
+    for name, value in report.items():
+        print(f"{name:24} {value:.6g}" if isinstance(value, float) else f"{name:24} {value}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Medians, the ratio, and the agreement over all meshes."""
+    column = {name: np.array([row[name] for row in rows], np.float64) for name in rows[0]}
+    ratio = column["open3d_ms"] / column["ours_ms"]
+    return {
+        "meshes": len(rows),
+        "faces_median": float(np.median(column["faces"])),
+        "ours_ms_median": float(np.median(column["ours_ms"])),
+        "open3d_ms_median": float(np.median(column["open3d_ms"])),
+        "ratio_median": float(np.median(ratio)),
+        "ratio_p10": float(np.percentile(ratio, 10)),
+        "ratio_p90": float(np.percentile(ratio, 90)),
+        "coverage_equal": 1 - float(column["coverage_differs"].sum() / column["pixels"].sum()),
+        "depth_within_1e-4": 1 - float(column["depth_differs"].sum() / column["hit_by_both"].sum()),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The command line: the join of render, shards and tap."""

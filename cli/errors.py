@@ -1,0 +1,42 @@
+"""From exceptions to exit codes: what a user can mend is one line and exit code 1, a bug keeps its traceback."""
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec
+
+import typer
+
+from render.errors import RenderError
+from shards.errors import ShardError
+from tap.errors import TapError
+
+EXPECTED = (RenderError, ShardError, TapError)
+FAILED, INTERRUPTED = 1, 130
+
+Parameters = ParamSpec("Parameters")
+
+
+def reported(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """The command with its expected errors told in one line on standard error.
+
+    It exits with 1 after an expected error and with 130 after Ctrl-C; wrong usage is typer's, with 2.
+    """
+
+    @functools.wraps(command)
+    def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except EXPECTED as error:
+            _say(f"error: {' '.join(str(error).split())}", "red")
+            raise typer.Exit(FAILED) from None
+        except KeyboardInterrupt:
+            _say("stopped; what was finished is kept, and the same command with --resume goes on", "yellow")
+            raise typer.Exit(INTERRUPTED) from None
+
+    return run
+
+
+def _say(line: str, style: str) -> None:
+    from rich.console import Console
+
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(line, style=style)

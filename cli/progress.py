@@ -1,0 +1,110 @@
+"""Progress on the terminal: a live line where there is one, a plain line now and then where there is not."""
+
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from shards import Progress as ShardProgress
+
+_PLAIN_EVERY_SECONDS = 10.0
+
+
+class RenderProgress:
+    """Meshes done, meshes/s, views/s, failures, time left.
+
+    Args:
+        num_sources: meshes in all.
+    """
+
+    def __init__(self, num_sources: int) -> None:
+        self._total = num_sources
+        self._sum = ShardProgress()
+        self._began_at = time.monotonic()
+        self._told_at = self._began_at
+        self._console = Console(stderr=True, highlight=False)
+        self._bar = Progress(
+            TextColumn("render"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rates]}"),
+            TimeRemainingColumn(), console=self._console, transient=True, disable=not self._console.is_terminal,
+        )  # fmt: skip
+        self._task: TaskID = self._bar.add_task("render", total=num_sources, rates="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+        if kind is None and self._sum.num_samples:
+            self._console.print(
+                f"rendered {self._sum.num_samples:,} meshes in {self._seconds():.1f} s: {self._rates()}"
+            )
+
+    def advance(self, progress: ShardProgress) -> None:
+        """Count an increment and redraw."""
+        self._sum = self._sum + progress
+        done = self._sum.num_samples + self._sum.num_failures + self._sum.num_skipped
+        self._bar.update(self._task, completed=done, rates=self._rates())
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._told_at >= _PLAIN_EVERY_SECONDS:
+            self._told_at = now
+            worked = done - self._sum.num_skipped
+            left = (self._total - done) * self._seconds() / max(worked, 1)
+            self._console.print(f"render {done:,} of {self._total:,}: {self._rates()}, {left:,.0f} s left")
+
+    def _seconds(self) -> float:
+        return max(time.monotonic() - self._began_at, 1e-9)
+
+    def _rates(self) -> str:
+        seconds = self._seconds()
+        return (
+            f"{self._sum.num_samples / seconds:,.1f} meshes/s, {self._sum.num_views / seconds:,.0f} views/s, "
+            f"{self._sum.num_failures:,} failed"
+        )
+
+
+class TrainProgress:
+    """The training loop's live line and its messages; see `tap.run.Progress` for the calls."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._told_at = 0.0
+        self._status = self._console.status("starting") if self._console.is_terminal else None
+
+    def __enter__(self) -> Self:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._status:
+            self._status.stop()
+
+    def on_step(self, row: dict[str, Any]) -> None:
+        """Show a row of metrics."""
+        line = _line(row)
+        if self._status:
+            self._status.update(line)
+        elif time.monotonic() - self._told_at >= _PLAIN_EVERY_SECONDS:
+            self._told_at = time.monotonic()
+            self._console.print(line)
+
+    def on_eval(self, row: dict[str, Any]) -> None:
+        """Print the metrics of an evaluation."""
+        self._console.print(f"evaluated: {_line(row)}", style="green", soft_wrap=True)
+
+    def on_message(self, message: str) -> None:
+        """Print a message."""
+        self._console.print(message, soft_wrap=True, markup=False)
+
+
+def _line(row: dict[str, Any]) -> str:
+    return "  ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items()
+    )

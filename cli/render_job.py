@@ -1,0 +1,79 @@
+"""The join of `render` and `shards`: a picklable callable from a mesh source to a sample."""
+
+import dataclasses
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from render.config import RenderConfig
+from render.errors import RenderError
+from render.mesh import read_mesh
+from render.rendering import Rendering, render_mesh
+from shards import SCHEMA_VERSION, Sample, Source
+
+
+@dataclasses.dataclass(frozen=True)
+class RenderJob:
+    """Renders one source; carried to worker processes as it is.
+
+    Attributes:
+        config: all settings of the render.
+    """
+
+    config: RenderConfig
+
+    def __call__(self, source: Source) -> Sample:
+        """The sample of a mesh file.
+
+        Raises:
+            RenderError: the mesh cannot be read or drawn; the message starts with its path below SRC.
+        """
+        path = Path(source.path)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise RenderError(f"{source.relative}: cannot read: {error.strerror}") from error
+        try:
+            mesh = read_mesh(path, content)
+        except RenderError as error:
+            # Records name sources relative to SRC, so that the same meshes elsewhere give the same bytes.
+            raise RenderError(str(error).replace(source.path, source.relative)) from error
+        rendering = render_mesh(mesh, self.config, source.key, source.relative)
+        return Sample(
+            key=source.key,
+            meta=self._meta(source, hashlib.sha256(content).hexdigest(), rendering)
+            | {"num_vertices": len(mesh.vertices), "num_faces": len(mesh.faces)},
+            arrays={
+                "points": rendering.points,
+                "world_to_camera": rendering.cameras.world_to_camera,
+                "intrinsics": rendering.cameras.intrinsics,
+            },
+            images={f"view{index:02d}": view for index, view in enumerate(rendering.views)},
+        )
+
+    def _meta(self, source: Source, digest: str, rendering: Rendering) -> dict[str, Any]:
+        normalized = rendering.normalized
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "key": source.key,
+            "source": source.relative,
+            "source_sha256": digest,
+            "category": source.category,
+            "split": source.split,
+            "normalization": {"center": [float(value) for value in normalized.center], "scale": normalized.scale},
+            "up_axis": self.config.up,
+            "flags": list(rendering.flags),
+            "rig": self.config.rig,
+            "projection": rendering.cameras.projection,
+            "backend": self.config.backend,
+            "seed": self.config.seed,
+            "image_size": rendering.cameras.image_size,
+        }
+
+
+@functools.cache
+def rig_digest(rig: str) -> str | None:
+    """SHA-256 of a rig's file, so that a changed rig is another config; None for a rig that is no file."""
+    path = Path(rig)
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.suffix in (".toml", ".json") else None

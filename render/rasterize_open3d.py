@@ -1,0 +1,57 @@
+"""A rasterizer by ray casting with Open3D: slower than ours, wholly independent of it, and so its judge."""
+
+import numpy as np
+import numpy.typing as npt
+
+from render.camera import Cameras, pixel_centers, pixel_rays
+from render.errors import RenderError
+from render.fragments import Fragments
+from render.mesh import Mesh
+
+_NO_HIT = 0xFFFFFFFF
+
+
+def rasterize_open3d(mesh: Mesh, cameras: Cameras) -> Fragments:
+    """Nearest face, its barycentrics and its depth at each pixel centre of each view, on one thread.
+
+    Args:
+        mesh: vertices in the world frame; faces are hit from both sides.
+        cameras: V views; nothing behind a camera is hit.
+
+    Returns:
+        Fragments; of faces at equal depth Open3D picks any.
+
+    Raises:
+        RenderError: a vertex in use is not finite.
+
+    Source: open3d.t.geometry.RaycastingScene (Embree).
+    """
+    import open3d
+
+    if not np.isfinite(mesh.vertices[mesh.faces]).all():
+        raise RenderError("rasterize: a vertex in use is not finite")
+    scene = open3d.t.geometry.RaycastingScene(nthreads=1)
+    scene.add_triangles(
+        open3d.core.Tensor(np.ascontiguousarray(mesh.vertices, np.float32)),
+        open3d.core.Tensor(np.ascontiguousarray(mesh.faces, np.uint32)),
+    )
+    hits = scene.cast_rays(open3d.core.Tensor(depth_rays(cameras)), nthreads=1)
+    face = hits["primitive_ids"].numpy().astype(np.int64)
+    empty = face == _NO_HIT
+    second = hits["primitive_uvs"].numpy()
+    bary = np.concatenate([1 - second.sum(axis=-1, keepdims=True), second], axis=-1)
+    return Fragments(
+        face=np.where(empty, -1, face).astype(np.int32),
+        bary=np.where(empty[..., None], 0.0, bary).astype(np.float32),
+        depth=hits["t_hit"].numpy(),
+    )
+
+
+def depth_rays(cameras: Cameras) -> npt.NDArray[np.float32]:
+    """A ray through each pixel centre whose parameter is camera z: (V, H, W, 6) float32, start and direction, world."""
+    pixels = np.tile(pixel_centers(cameras.image_size).astype(np.float64), (cameras.num_views, 1, 1))
+    poses, intrinsics = cameras.world_to_camera.astype(np.float64), cameras.intrinsics.astype(np.float64)
+    start, direction = pixel_rays(pixels, poses, intrinsics, np.array([[cameras.projection == "parallel"]]))
+    forward = direction @ poses[:, 2, :3, None]  # (V, H W, 1), the cosine to the optical axis
+    size = cameras.image_size
+    return np.concatenate([start, direction / forward], axis=-1).astype(np.float32).reshape(-1, size, size, 6)
