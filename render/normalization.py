@@ -57,7 +57,7 @@ def normalize(mesh: Mesh, up: UpAxis = "z", how: Normalization = "sphere", where
     rotation = UP_ROTATIONS[up]
     # Work about the middle of the box and in its size: 1e-8 and 1e8 are then the same object.
     low, high = vertices.min(axis=0), vertices.max(axis=0)
-    middle, extent = low / 2 + high / 2, float((high / 2 - low / 2).max() * 2)
+    middle, extent = low / 2 + high / 2, 2.0 * float((high / 2 - low / 2).max())
     if not (np.isfinite(extent) and extent > 0):
         raise RenderError(f"{where}: the mesh has no extent" if extent == 0 else f"{where}: coordinates overflow")
     relative = (vertices - middle) / extent
@@ -76,7 +76,8 @@ def normalize(mesh: Mesh, up: UpAxis = "z", how: Normalization = "sphere", where
 
 def face_areas(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """The area of each face, (F,) float64, square units."""
-    return np.linalg.norm(_face_crosses(vertices, faces), axis=1) / 2
+    areas: npt.NDArray[np.float64] = np.linalg.norm(_face_crosses(vertices, faces), axis=1) / 2
+    return areas
 
 
 def face_normals(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
@@ -88,4 +89,5 @@ def face_normals(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]
 
 def _face_crosses(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     corner = vertices[faces[:, 0]]
-    return np.cross(vertices[faces[:, 1]] - corner, vertices[faces[:, 2]] - corner)
+    crosses: npt.NDArray[np.float64] = np.cross(vertices[faces[:, 1]] - corner, vertices[faces[:, 2]] - corner)
+    return crosses

@@ -44,9 +44,12 @@ def rasterize_pytorch3d(mesh: Mesh, cameras: Cameras) -> Fragments:
         bin_size=0, perspective_correct=not parallel, clip_barycentric_coords=False, cull_backfaces=False,
     )  # fmt: skip
     empty = face[..., 0] < 0
+    # Its weights are divided by (area + 1e-8): on slivers they, and the depth summed with them, come out too small.
+    total = bary[..., 0, :].sum(dim=-1)
+    total = torch.where(total > 0, total, 1.0)
     first = torch.arange(cameras.num_views, device=device)[:, None, None] * len(mesh.faces)  # faces are counted through
     return Fragments(
         face=torch.where(empty, -1, face[..., 0] - first).to(torch.int32).cpu().numpy(),
-        bary=torch.where(empty[..., None], 0.0, bary[..., 0, :]).float().cpu().numpy(),
-        depth=torch.where(empty, torch.inf, zbuf[..., 0]).float().cpu().numpy(),
+        bary=torch.where(empty[..., None], 0.0, bary[..., 0, :] / total[..., None]).float().cpu().numpy(),
+        depth=torch.where(empty, torch.inf, zbuf[..., 0] / total).float().cpu().numpy(),
     )
