@@ -1,0 +1,157 @@
+"""Sources to a finished set of shards: plan, skip what is proved done, run an engine, write the manifest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shards.codec import encode_json
+from shards.engine import ENGINES
+from shards.errors import ShardError
+from shards.plan import ShardPlan, Source, plan_shards
+from shards.progress import OnProgress, Progress, ignore_progress
+from shards.record import Failure, Manifest, ShardRecord, config_hash, write_manifest
+from shards.resume import check_same_job, clear_set, finished_records, set_files
+from shards.schema import SCHEMA_VERSION
+from shards.storage import TEMPORARY_FILE, locked_folder, remove_files
+from shards.writer import MakeSample, ShardJob
+
+
+class BuildOptions(BaseModel):
+    """How a set is built; only `samples_per_shard` has a say in its bytes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    samples_per_shard: int = Field(128, ge=1, description="sources in a shard at most")
+    num_workers: int = Field(1, ge=0, description="processes; 0 and 1 work in the calling process")
+    resume: bool = Field(False, description="go on with a set, doing only what no valid record proves done")
+    overwrite: bool = Field(False, description="remove the set in the folder first, and nothing else")
+    engine: str = Field("local", description="where the work is done, see ENGINES")
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What the folder holds after a build; shards of an earlier run that were skipped are counted in.
+
+    Attributes:
+        num_samples: samples in the set.
+        num_written: shards written now.
+        num_skipped: shards that an earlier run had finished.
+        num_bytes: size of all tars.
+        failures: sources without a sample, in the order of the shards.
+        flags: quality flag to number of samples.
+    """
+
+    num_samples: int
+    num_written: int
+    num_skipped: int
+    num_bytes: int
+    failures: tuple[Failure, ...]
+    flags: dict[str, int]
+
+
+def build_shards(
+    sources: Sequence[Source],
+    make_sample: MakeSample,
+    folder: Path,
+    config: dict[str, Any],
+    options: BuildOptions | None = None,
+    on_progress: OnProgress = ignore_progress,
+    failure_types: tuple[type[Exception], ...] = (),
+) -> BuildReport:
+    """Makes a sample of every source and leaves a finished set of shards in the folder.
+
+    Args:
+        sources: what to turn into samples, in any order.
+        make_sample: source to sample; picklable by reference if there are several workers.
+        folder: created where missing.
+        config: everything the samples depend on besides the sources; stored in the manifest and compared on resume.
+            `samples_per_shard` is added to it.
+        options: defaults where None.
+        on_progress: called in this thread with increments.
+        failure_types: exceptions of `make_sample` that mean a bad source, which is recorded; any other ends the run.
+
+    Returns:
+        BuildReport over the whole set.
+
+    Raises:
+        ShardError: no sources; a folder that cannot be written, is in use, or holds a set and neither `resume` nor
+            `overwrite` is given; a resume with another config or other sources; a full disk; a worker that died.
+    """
+    options = options or BuildOptions()
+    if options.resume and options.overwrite:
+        raise ShardError("resume keeps what is in the folder, overwrite removes it: choose one of them")
+    if options.engine not in ENGINES:
+        raise ShardError(f"engine {options.engine!r} is unknown; known are {', '.join(ENGINES)}")
+    plans = plan_shards(sources, options.samples_per_shard)
+    blank = _blank_manifest(sources, config, options.samples_per_shard)
+    folder = Path(folder)
+    with locked_folder(folder):
+        done = _prepare(folder, plans, blank, options)
+        open_plans = [plan for plan in plans if plan.name not in done]
+        if done:
+            on_progress(Progress(num_skipped=sum(record.count + len(record.failures) for record in done.values())))
+        if open_plans:
+            # A manifest without shards comes first: it tells the config of a run that gets killed.
+            write_manifest(folder, blank)
+            job = ShardJob(make_sample, folder, blank.config_hash, failure_types)
+            written = ENGINES[options.engine](open_plans, job, options.num_workers, on_progress)
+            done |= {record.name: record for record in written}
+        records = [done[plan.name] for plan in plans]
+        write_manifest(folder, blank.model_copy(update={"shards": tuple(record.entry() for record in records)}))
+    return _report(records, len(open_plans))
+
+
+def _blank_manifest(sources: Sequence[Source], config: dict[str, Any], samples_per_shard: int) -> Manifest:
+    """The manifest of a set before its first shard."""
+    if config.get("samples_per_shard", samples_per_shard) != samples_per_shard:
+        raise ShardError(f"config says samples_per_shard {config['samples_per_shard']}, options {samples_per_shard}")
+    # Through JSON and back, so that a config read from a manifest later compares equal (tuples become lists).
+    full = json.loads(encode_json({**config, "samples_per_shard": samples_per_shard}))
+    names = sorted({source.category for source in sources})
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        config=full,
+        config_hash=config_hash(full),
+        classes={name: index for index, name in enumerate(names)},
+        shards=(),
+    )
+
+
+def _prepare(
+    folder: Path, plans: Sequence[ShardPlan], blank: Manifest, options: BuildOptions
+) -> dict[str, ShardRecord]:
+    """Makes the folder fit for writing; returns the records, by name, of the shards that need not be written."""
+    present = set_files(folder)
+    if present and not (options.resume or options.overwrite):
+        raise ShardError(
+            f"{folder}: holds {present[0].name} of an earlier run; --resume goes on with it, --overwrite removes it"
+        )
+    if options.overwrite:
+        clear_set(folder)
+        return {}
+    if not present:
+        return {}
+    check_same_job(folder, plans, blank)
+    remove_files(folder, TEMPORARY_FILE)
+    return finished_records(folder, plans, blank.config_hash)
+
+
+def _report(records: Sequence[ShardRecord], num_written: int) -> BuildReport:
+    flags: dict[str, int] = {}
+    for record in records:
+        for flag, count in record.flags.items():
+            flags[flag] = flags.get(flag, 0) + count
+    return BuildReport(
+        num_samples=sum(record.count for record in records),
+        num_written=num_written,
+        num_skipped=len(records) - num_written,
+        num_bytes=sum(record.bytes for record in records),
+        failures=tuple(failure for record in records for failure in record.failures),
+        flags=dict(sorted(flags.items())),
+    )

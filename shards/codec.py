@@ -1,0 +1,144 @@
+"""Members of a sample to bytes and back: JSON, NPY and PNG. Nothing here can hold or load a pickle.
+
+Equal samples give equal bytes on every machine: sorted keys, little endian, C order, NPY version 1.0.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shards.errors import ShardError
+from shards.key import KEY_PATTERN
+from shards.png import decode_png, encode_png
+from shards.schema import Sample, check_array, check_image, check_sample
+
+_EXTENSIONS = (".json", ".npy", ".png")
+
+
+def split_member(name: str) -> tuple[str, str]:
+    """Key and field of a member: `chair_1.points.npy` gives `chair_1` and `points.npy`, `chair_1.json` gives `json`.
+
+    Raises:
+        ShardError: the name is not `KEY.json`, `KEY.NAME.npy` or `KEY.NAME.png`.
+    """
+    key, _, suffix = name.partition(".")
+    if not KEY_PATTERN.fullmatch(key) or not f".{suffix}".endswith(_EXTENSIONS):
+        raise ShardError(f"{name!r} is no member of a sample; those are KEY.json, KEY.NAME.npy and KEY.NAME.png")
+    return key, suffix
+
+
+def encode_sample(sample: Sample) -> list[tuple[str, bytes]]:
+    """The sample's members as (name, bytes), sorted by name, ready for the tar.
+
+    Raises:
+        ShardError: the sample does not keep the contract; the message names the key and the member.
+    """
+    try:
+        check_sample(sample)
+        members = [(f"{sample.key}.json", encode_json(sample.meta))]
+        members += [(f"{sample.key}.{name}.npy", encode_npy(array)) for name, array in sample.arrays.items()]
+        members += [(f"{sample.key}.{name}.png", encode_png(image)) for name, image in sample.images.items()]
+    except ShardError as error:
+        raise ShardError(f"sample {sample.key}: {error}") from error
+    return sorted(members)
+
+
+def decode_member(name: str, data: bytes) -> Any:
+    """Content of one member.
+
+    Args:
+        name: the member's name, with its key.
+        data: its bytes.
+
+    Returns:
+        A dict for `.json`; for `.npy` and `.png` an array of the schema's dtype that owns its memory.
+
+    Raises:
+        ShardError: the name or the content does not keep the contract; the message names the member.
+    """
+    _, suffix = split_member(name)
+    try:
+        if suffix == "json":
+            return decode_json(data)
+        field, extension = suffix[:-4], suffix[-4:]
+        if extension == ".npy":
+            array = decode_npy(data)
+            check_array(field, array, {})
+        else:
+            array = decode_png(data)
+            check_image(field, array)
+    except ShardError as error:
+        raise ShardError(f"{name}: {error}") from error
+    return array
+
+
+def encode_json(content: Any) -> bytes:
+    """Canonical JSON: sorted keys, no spaces, UTF-8, a newline at the end.
+
+    Raises:
+        ShardError: a value that JSON cannot hold, NaN and infinity included.
+    """
+    try:
+        text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode() + b"\n"
+    except (TypeError, ValueError) as error:
+        raise ShardError(f"cannot be written as JSON: {error}") from error
+
+
+def decode_json(data: bytes) -> dict[str, Any]:
+    """The JSON object in these bytes.
+
+    Raises:
+        ShardError: damaged text, or JSON that is not an object.
+    """
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ShardError(f"not valid JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ShardError(f"holds a JSON {type(content).__name__}, expected an object")
+    return content
+
+
+def encode_npy(array: NDArray[Any]) -> bytes:
+    """NPY version 1.0 bytes of an array, little endian, C order.
+
+    Raises:
+        ShardError: an array of Python objects, which only a pickle could hold.
+    """
+    if array.dtype.hasobject:
+        raise ShardError("an array of Python objects cannot be stored")
+    stream = io.BytesIO()
+    ordered = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    np.lib.format.write_array(stream, ordered, version=(1, 0), allow_pickle=False)
+    return stream.getvalue()
+
+
+def decode_npy(data: bytes) -> NDArray[Any]:
+    """The array in NPY version 1.0 bytes, which must end exactly where the array does.
+
+    Raises:
+        ShardError: damage, another version, Fortran order, or an array of Python objects.
+    """
+    stream = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):
+            raise ShardError(f"NPY version {version}, expected (1, 0)")
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+    except (ValueError, SyntaxError, TypeError, EOFError, RecursionError) as error:
+        raise ShardError(f"not an NPY file: {error}") from error
+    if fortran_order or dtype.hasobject:
+        raise ShardError(f"NPY holds {'Fortran order' if fortran_order else 'Python objects'}, which is not allowed")
+    payload = memoryview(data)[stream.tell() :]
+    num_bytes = math.prod(shape) * dtype.itemsize  # Python integers: a forged shape cannot overflow
+    if min(shape, default=0) < 0 or num_bytes != len(payload):
+        raise ShardError(f"NPY of shape {shape} {dtype} needs {num_bytes} bytes, {len(payload)} are there")
+    # A copy, because an array over immutable bytes is read-only and torch warns about each one.
+    return np.frombuffer(payload, dtype=dtype).reshape(shape).copy()

@@ -1,0 +1,223 @@
+"""Random access to the samples of a set, decoding only what is asked for.
+
+Open tars and their indexes belong to a process: a reader that is pickled, or carried over a fork, opens its own. One
+reader is not meant for several threads.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shards.codec import decode_member
+from shards.errors import ShardError
+from shards.order import epoch_order
+from shards.record import MANIFEST_NAME, Manifest, ShardEntry, read_manifest
+from shards.schema import SCHEMA_VERSION, Sample, image_name, split_image_name
+from shards.tar import REWRITE, SampleIndex, read_index
+
+MAX_OPEN_TARS = 64
+"""Tars that a reader keeps open; a group of `epoch_order` fits in with room to spare."""
+
+DEFAULT_ARRAYS = ("points", "world_to_camera", "intrinsics")
+
+
+class ShardReader:
+    """The samples of one split, or of all, by global index: shards in the order of the manifest, samples as in the tar.
+
+    Attributes:
+        folder: the set's folder.
+        split: the split that was asked for; None for all.
+        entries: manifest lines of the shards in use.
+        classes: class names in the order of their label indices.
+        config: the config that the set was made with.
+    """
+
+    def __init__(self, folder: str | Path, split: str | None = None) -> None:
+        """Reads the manifest and looks at each tar's size.
+
+        Args:
+            folder: holds manifest.json and the tars.
+            split: only this split's shards; None for all.
+
+        Raises:
+            ShardError: no manifest, an unfinished or foreign one, an unknown split, or a tar that is missing or does
+                not have the recorded size.
+        """
+        self.folder = Path(folder)
+        self.split = split
+        manifest = _trusted_manifest(self.folder)
+        self.entries = _entries_of(manifest, split, self.folder)
+        self.classes: tuple[str, ...] = tuple(sorted(manifest.classes, key=lambda name: manifest.classes[name]))
+        self.config = manifest.config
+        self._starts = [0, *accumulate(entry.count for entry in self.entries)]
+        self._open: OrderedDict[int, _OpenTar] = OrderedDict()
+        for entry in self.entries:
+            _check_size(self._path(entry), entry)
+
+    def __len__(self) -> int:
+        return self._starts[-1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": OrderedDict()}
+
+    def close(self) -> None:
+        """Closes the open tars; the reader can still be used and opens them again."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def __enter__(self) -> ShardReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def key(self, index: int) -> str:
+        """The sample's key."""
+        return self._locate(index)[1].key
+
+    def meta(self, index: int) -> dict[str, Any]:
+        """The sample's JSON."""
+        return cast(dict[str, Any], self._member(*self._locate(index), "json"))
+
+    def num_views(self, index: int) -> int:
+        """How many view images the sample has; nothing is decoded."""
+        _, sample = self._locate(index)
+        return len(_image_numbers(sample, "view"))
+
+    def read(
+        self,
+        index: int,
+        arrays: Sequence[str] = DEFAULT_ARRAYS,
+        views: Sequence[int] | None = None,
+        kinds: Sequence[str] = ("view",),
+    ) -> Sample:
+        """One sample with the named arrays and the chosen views; other members are neither read nor decoded.
+
+        Args:
+            index: global index, 0 to len - 1.
+            arrays: names of arrays; cameras come whole, (V, 4, 4) and (V, 3, 3), whatever `views` picks.
+            views: numbers of the views; None for all, () for none.
+            kinds: which images those numbers pick: view, depth, normal.
+
+        Returns:
+            Sample with the whole JSON and only those arrays and images.
+
+        Raises:
+            ShardError: the sample lacks one of them, or a member is damaged; tar and member are named.
+            IndexError: `index` is out of range.
+        """
+        tar, sample = self._locate(index)
+        images: dict[str, NDArray[Any]] = {}
+        for kind in kinds:
+            numbers = _image_numbers(sample, kind) if views is None else views
+            names = [image_name(kind, number) for number in numbers]
+            images |= {name: self._member(tar, sample, f"{name}.png") for name in names}
+        return Sample(
+            key=sample.key,
+            meta=cast(dict[str, Any], self._member(tar, sample, "json")),
+            arrays={name: self._member(tar, sample, f"{name}.npy") for name in arrays},
+            images=images,
+        )
+
+    def order(self, seed: int, epoch: int, shards_in_group: int = 16) -> NDArray[np.int64]:
+        """Global indices in the order of one epoch, see `epoch_order`: (len,) int64."""
+        return epoch_order([entry.count for entry in self.entries], seed, epoch, shards_in_group)
+
+    def _path(self, entry: ShardEntry) -> Path:
+        return self.folder / f"{entry.name}.tar"
+
+    def _locate(self, index: int) -> tuple[_OpenTar, SampleIndex]:
+        """The open tar that holds a global index, and the sample's place in it."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)} in {self.folder}")
+        number = bisect_right(self._starts, index) - 1
+        tar = self._open.get(number)
+        if tar is None:
+            tar = _OpenTar(self._path(self.entries[number]), self.entries[number])
+            self._open[number] = tar
+            if len(self._open) > MAX_OPEN_TARS:
+                self._open.popitem(last=False)[1].close()
+        self._open.move_to_end(number)
+        return tar, tar.samples[index - self._starts[number]]
+
+    @staticmethod
+    def _member(tar: _OpenTar, sample: SampleIndex, suffix: str) -> Any:
+        """Content of one member, read from its own bytes of the tar alone."""
+        span = sample.members.get(suffix)
+        if span is None:
+            raise ShardError(f"{tar.path}: sample {sample.key} has no {suffix}; it has {', '.join(sample.members)}")
+        data = os.pread(tar.descriptor, span.num_bytes, span.offset)
+        if len(data) != span.num_bytes:
+            raise ShardError(f"{tar.path}: {sample.key}.{suffix} is cut short; {REWRITE}")
+        try:
+            return decode_member(f"{sample.key}.{suffix}", data)
+        except ShardError as error:
+            raise ShardError(f"{tar.path}: {error}") from error
+
+
+class _OpenTar:
+    """A tar's descriptor and index, checked against the manifest."""
+
+    def __init__(self, path: Path, entry: ShardEntry) -> None:
+        self.path = path
+        try:
+            self.descriptor = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise ShardError(f"{path}: cannot be opened: {error.strerror}") from error
+        try:
+            self.samples = read_index(self.descriptor, str(path))
+            if len(self.samples) != entry.count:
+                raise ShardError(
+                    f"{path}: manifest says {entry.count} samples, tar holds {len(self.samples)}; {REWRITE}"
+                )
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+def _trusted_manifest(folder: Path) -> Manifest:
+    """The manifest, if it is there, finished, and of a schema that this reader knows."""
+    if not (folder / MANIFEST_NAME).is_file():
+        raise ShardError(f"{folder}: no {MANIFEST_NAME} here; expected the output folder of `tap render`")
+    manifest = read_manifest(folder)
+    if manifest.schema_version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
+        raise ShardError(f"{folder}: samples of schema {manifest.schema_version}, this version reads {SCHEMA_VERSION}")
+    if not manifest.shards:
+        raise ShardError(f"{folder}: the run that writes this set has not finished; finish it with --resume")
+    return manifest
+
+
+def _entries_of(manifest: Manifest, split: str | None, folder: Path) -> tuple[ShardEntry, ...]:
+    """The manifest's lines of one split, or all."""
+    known = sorted({entry.split for entry in manifest.shards})
+    if split is not None and split not in known:
+        raise ShardError(f"{folder}: no split {split!r}; it has {', '.join(known)}")
+    return tuple(entry for entry in manifest.shards if split in (None, entry.split))
+
+
+def _check_size(path: Path, entry: ShardEntry) -> None:
+    """A tar of another size was cut, exchanged or is still being copied."""
+    try:
+        num_bytes = path.stat().st_size
+    except OSError as error:
+        raise ShardError(f"{path}: named in the manifest, but {error.strerror}; {REWRITE}") from error
+    if num_bytes != entry.bytes:
+        raise ShardError(f"{path}: manifest says {entry.bytes} bytes, tar has {num_bytes}; {REWRITE}")
+
+
+def _image_numbers(sample: SampleIndex, kind: str) -> list[int]:
+    """Numbers of the sample's images of one kind, ascending."""
+    names = (split_image_name(name.removesuffix(".png")) for name in sample.members if name.endswith(".png"))
+    return sorted(number for found, number in filter(None, names) if found == kind)

@@ -1,0 +1,155 @@
+"""What is known about shards without opening them: the record beside each tar, and the manifest of a set.
+
+Both hold only what follows from inputs and config, so that two runs of one job write equal bytes: no time, no machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from shards.codec import decode_json, encode_json
+from shards.errors import ShardError
+from shards.storage import write_file
+
+MANIFEST_NAME = "manifest.json"
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class Failure(BaseModel):
+    """A source that gave no sample."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = Field(description="posix path relative to SRC")
+    reason: str = Field(description="one line")
+
+
+class ShardEntry(BaseModel):
+    """A shard's line in the manifest: what a reader needs to trust the tar."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description="name of the tar without .tar")
+    split: str = Field(description="the split that all its samples belong to")
+    count: int = Field(ge=0, description="samples in the tar")
+    num_failures: int = Field(ge=0, description="sources that gave none; the record says which and why")
+    bytes: int = Field(ge=0, description="size of the tar")
+    sha256: str = Field(description="SHA-256 of the tar, hex")
+
+
+class ShardRecord(BaseModel):
+    """`NAME.json` beside `NAME.tar`: written after the tar, so that its presence means that the shard is done."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$", description="name of the tar without .tar")
+    split: str = Field(description="the split that all its samples belong to")
+    count: int = Field(ge=0, description="samples in the tar")
+    bytes: int = Field(ge=0, description="size of the tar")
+    sha256: str = Field(description="SHA-256 of the tar, hex")
+    config_hash: str = Field(description="hash of the config that made it")
+    sources_hash: str = Field(description="hash of the planned sources: paths, keys and categories in order")
+    failures: tuple[Failure, ...] = Field(description="sources that gave no sample, in order")
+    flags: dict[str, int] = Field(description="quality flag to the number of samples that carry it")
+
+    def entry(self) -> ShardEntry:
+        """The record's short form for the manifest."""
+        return ShardEntry(
+            name=self.name,
+            split=self.split,
+            count=self.count,
+            num_failures=len(self.failures),
+            bytes=self.bytes,
+            sha256=self.sha256,
+        )
+
+
+class Manifest(BaseModel):
+    """`manifest.json`: config, classes, one line a shard. Without shards it belongs to a run that has not finished."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: str = Field(description="version of the sample contract")
+    config: dict[str, Any] = Field(description="the resolved config of the run")
+    config_hash: str = Field(description="config_hash(config)")
+    classes: dict[str, int] = Field(description="category name to label index, in sorted order of the names")
+    shards: tuple[ShardEntry, ...] = Field(description="all shards, sorted by name; empty until all are done")
+
+
+def config_hash(config: dict[str, Any]) -> str:
+    """First 16 hex digits of the SHA-256 of the config's canonical JSON.
+
+    Raises:
+        ShardError: the config holds what JSON cannot.
+    """
+    return hashlib.sha256(encode_json(config)).hexdigest()[:16]
+
+
+def write_record(folder: Path, record: ShardRecord) -> None:
+    """Writes `NAME.json`, durably.
+
+    Raises:
+        ShardError: the folder cannot be written.
+    """
+    text = json.dumps(record.model_dump(), sort_keys=True, ensure_ascii=False, indent=1)
+    write_file(folder / f"{record.name}.json", text.encode() + b"\n")
+
+
+def read_record(path: Path) -> ShardRecord:
+    """The record at `path`.
+
+    Raises:
+        ShardError: it is missing, damaged, or of another form.
+    """
+    return _read(path, ShardRecord)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Writes `manifest.json`, durably: readable JSON with exactly one line a shard.
+
+    Raises:
+        ShardError: the folder cannot be written, or the config holds what JSON cannot.
+    """
+    head = {name: value for name, value in manifest.model_dump().items() if name != "shards"}
+    lines = [_one_line(entry.model_dump()) for entry in manifest.shards]
+    shards = "[\n  " + ",\n  ".join(lines) + "\n ]" if lines else "[]"
+    fields = [f' "{name}": {_indented(value)}' for name, value in head.items()] + [f' "shards": {shards}']
+    write_file(folder / MANIFEST_NAME, ("{\n" + ",\n".join(fields) + "\n}\n").encode())
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a folder.
+
+    Raises:
+        ShardError: it is missing, damaged, or of another form.
+    """
+    return _read(folder / MANIFEST_NAME, Manifest)
+
+
+def _one_line(value: Any) -> str:
+    return encode_json(value).decode().rstrip("\n")
+
+
+def _indented(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
+    return text.replace("\n", "\n ")
+
+
+def _read(path: Path, model: type[ModelT]) -> ModelT:
+    """A model from a JSON file, with every way this can go wrong as one line."""
+    try:
+        return model.model_validate(decode_json(path.read_bytes()))
+    except OSError as error:
+        raise ShardError(f"{path}: cannot be read: {error.strerror}") from error
+    except ShardError as error:
+        raise ShardError(f"{path}: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ShardError(f"{path}: not a {model.__name__}: {where}: {first['msg']}") from error

@@ -1,0 +1,165 @@
+"""Plain USTAR tars of samples: deterministic writing, and the index of a tar without reading its payloads.
+
+The reading side is strict on purpose. General tar readers treat a cut at a header, or a header hit by a flipped bit, as
+the end of the archive; here it is an error, and so is every member that is not a plain file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from shards.codec import encode_sample, split_member
+from shards.errors import ShardError
+from shards.schema import Sample
+
+BLOCK_BYTES = 512
+RECORD_BYTES = 20 * BLOCK_BYTES
+"""Tars are padded with zeros to a multiple of this, as `tar` does by default."""
+
+REWRITE = "write this shard again with --resume"
+"""What to do about a damaged tar; resume sees by its checksum that it has to."""
+
+_END = bytes(2 * BLOCK_BYTES)
+
+
+class ByteSink(Protocol):
+    """What a tar is written to: an open binary file, or anything with its `write`."""
+
+    def write(self, data: bytes, /) -> object:
+        """Takes all of the bytes or raises."""
+
+
+class TarWriter:
+    """Writes samples as an uncompressed tar; equal samples give equal bytes.
+
+    Attributes:
+        num_samples: samples written so far.
+        num_bytes: bytes written so far; the file's size after `finish`.
+    """
+
+    def __init__(self, stream: ByteSink) -> None:
+        self._stream = stream
+        self._digest = hashlib.sha256()
+        self._keys: set[str] = set()
+        self.num_samples = 0
+        self.num_bytes = 0
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the bytes written so far, hex."""
+        return self._digest.hexdigest()
+
+    def add(self, sample: Sample) -> None:
+        """Encodes and appends one sample.
+
+        Raises:
+            ShardError: the sample does not keep the contract, or its key was written before.
+        """
+        members = encode_sample(sample)
+        if sample.key in self._keys:
+            raise ShardError(f"sample {sample.key}: this key is in the tar already")
+        self._keys.add(sample.key)
+        for name, data in members:
+            self._write(_header(name, len(data)))
+            self._write(data)
+            self._write(bytes(-len(data) % BLOCK_BYTES))
+        self.num_samples += 1
+
+    def finish(self) -> None:
+        """Writes the end mark. Nothing may be added after it."""
+        self._write(_END)
+        self._write(bytes(-self.num_bytes % RECORD_BYTES))
+
+    def _write(self, data: bytes) -> None:
+        self._stream.write(data)
+        self._digest.update(data)
+        self.num_bytes += len(data)
+
+
+def _header(name: str, num_bytes: int) -> bytes:
+    """One USTAR header block without anything of the machine, user or hour that wrote it."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode, info.mtime = num_bytes, 0o644, 0
+    info.uid = info.gid = 0
+    info.uname = info.gname = ""
+    return info.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a member's payload lies in its tar, in bytes."""
+
+    offset: int
+    num_bytes: int
+
+
+@dataclass(frozen=True)
+class SampleIndex:
+    """One sample's members: field (`json`, `points.npy`, `view00.png`) to place."""
+
+    key: str
+    members: dict[str, Span] = field(default_factory=dict)
+
+
+def read_index(descriptor: int, name: str) -> list[SampleIndex]:
+    """The samples of an open tar in order, from its headers alone.
+
+    Args:
+        descriptor: file descriptor of the tar; its position is neither used nor moved.
+        name: what messages call the tar.
+
+    Returns:
+        One SampleIndex a sample.
+
+    Raises:
+        ShardError: the tar is cut or damaged, or holds a foreign or repeated member, or a key's members are not
+            adjacent; the message names tar and member.
+    """
+    num_bytes = os.fstat(descriptor).st_size
+    samples: list[SampleIndex] = []
+    seen: set[str] = set()
+    offset = 0
+    while (header := os.pread(descriptor, BLOCK_BYTES, offset)) != _END[:BLOCK_BYTES]:
+        if len(header) < BLOCK_BYTES:
+            raise ShardError(f"{name}: cut short at byte {offset}, the end mark is missing; {REWRITE}")
+        member, size = _parse_header(header, f"{name} at byte {offset}")
+        span = Span(offset + BLOCK_BYTES, size)
+        offset = span.offset + size + -size % BLOCK_BYTES
+        if offset > num_bytes:
+            raise ShardError(f"{name}: member {member} is cut short; {REWRITE}")
+        try:
+            key, suffix = split_member(member)
+        except ShardError as error:
+            raise ShardError(f"{name}: {error}") from error
+        if not samples or samples[-1].key != key:
+            if key in seen:
+                raise ShardError(f"{name}: member {member} is apart from the other members of its key")
+            seen.add(key)
+            samples.append(SampleIndex(key))
+        if suffix in samples[-1].members:
+            raise ShardError(f"{name}: member {member} occurs twice")
+        samples[-1].members[suffix] = span
+    return samples
+
+
+def _parse_header(header: bytes, place: str) -> tuple[str, int]:
+    """Member name and payload size of one header block.
+
+    Source: POSIX.1-2017, pax, "ustar Interchange Format": name 0-99, size 124-135, checksum 148-155 (taken with itself
+    as spaces), type 156, magic 257-261, prefix 345-499. The GNU flavour of short names has the same fields.
+    """
+    try:
+        checksum = int(header[148:156].rstrip(b"\0 "), 8)
+        size = int(header[124:136].rstrip(b"\0 "), 8)
+        member = header[:100].rstrip(b"\0").decode("ascii")
+    except ValueError as error:
+        raise ShardError(f"{place}: damaged member header; {REWRITE}") from error
+    if checksum != sum(header[:148]) + 8 * ord(" ") + sum(header[156:]) or header[257:262] != b"ustar":
+        raise ShardError(f"{place}: damaged member header; {REWRITE}")
+    if header[156:157] not in (b"0", b"\0") or header[345:346] != b"\0" or size < 0:
+        raise ShardError(f"{place}: {member} is a link, folder or other special member, not a plain file")
+    return member, size

@@ -1,0 +1,175 @@
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shards.build import BuildOptions, build_shards
+from shards.codec import decode_member
+from shards.errors import ShardError
+from shards.plan import plan_shards
+from shards.reader import ShardReader
+from tests.shards.synthetic import SourceError, failing_sample, make_sample, make_sources
+
+
+def num_open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("set")
+    build_shards(make_sources(), make_sample, folder, {"rig": "mvcnn12"}, BuildOptions(samples_per_shard=4))
+    return folder
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path) -> Path:
+    build_shards(make_sources(), make_sample, tmp_path, {}, BuildOptions(samples_per_shard=4))
+    return tmp_path
+
+
+def test_samples_come_back_in_the_order_of_the_plan(folder: Path) -> None:
+    reader = ShardReader(folder)
+    planned = [source for plan in plan_shards(make_sources(), 4) for source in plan.sources]
+    assert len(reader) == len(planned) == 13
+    assert reader.classes == ("chair", "lamp", "mug")
+    assert reader.config == {"rig": "mvcnn12", "samples_per_shard": 4}
+    for index, source in enumerate(planned):
+        expected, sample = make_sample(source), reader.read(index)
+        assert (reader.key(index), reader.num_views(index)) == (source.key, 3)
+        assert sample.meta == reader.meta(index) == expected.meta
+        assert sample.arrays.keys() == expected.arrays.keys()
+        assert sample.images.keys() == expected.images.keys()
+        for name, array in (expected.arrays | expected.images).items():
+            np.testing.assert_array_equal((sample.arrays | sample.images)[name], array)
+    with pytest.raises(IndexError):
+        reader.read(13)
+    with pytest.raises(IndexError):
+        reader.read(-1)
+
+
+def test_split(folder: Path) -> None:
+    reader = ShardReader(folder, "test")
+    assert len(reader) == 3
+    assert {reader.meta(index)["split"] for index in range(3)} == {"test"}
+    with pytest.raises(ShardError, match="no split 'val'; it has test, train"):
+        ShardReader(folder, "val")
+
+
+def test_decodes_only_what_is_asked_for(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+
+    def counting(name: str, data: bytes) -> Any:
+        decoded.append(name.partition(".")[2])
+        return decode_member(name, data)
+
+    monkeypatch.setattr("shards.reader.decode_member", counting)
+    reader = ShardReader(folder)
+    sample = reader.read(0, arrays=("points",), views=(2, 0))
+    assert sorted(decoded) == ["json", "points.npy", "view00.png", "view02.png"]
+    assert list(sample.images) == ["view02", "view00"]
+    decoded.clear()
+    reader.read(0, arrays=(), views=())
+    assert decoded == ["json"]
+
+
+def test_absent_members_are_told(folder: Path) -> None:
+    reader = ShardReader(folder)
+    with pytest.raises(ShardError, match=r"test-000000\.tar: sample .* has no part\.npy; it has .*points\.npy"):
+        reader.read(0, arrays=("part",))
+    with pytest.raises(ShardError, match=r"view07\.png"):
+        reader.read(0, views=(7,))
+    assert reader.read(0, kinds=("depth",)).images == {}
+
+
+def test_pickled_reader_opens_its_own_files(folder: Path) -> None:
+    reader = ShardReader(folder)
+    reader.read(0)
+    copy = pickle.loads(pickle.dumps(reader))
+    reader.close()
+    assert copy.read(5).key == reader.read(5).key
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_reader_in_another_process(folder: Path, method: str) -> None:
+    with ShardReader(folder) as reader:
+        expected = [reader.key(index) for index in range(len(reader))]
+        with ProcessPoolExecutor(1, get_context(method)) as pool:
+            assert list(pool.map(reader.key, range(len(reader)))) == expected
+
+
+def test_number_of_open_files_is_bounded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shards.reader.MAX_OPEN_TARS", 2)
+    before = num_open_files()
+    with ShardReader(folder) as reader:
+        keys = [reader.key(index) for index in reader.order(0, 0)]
+        assert num_open_files() <= before + 2
+    assert len(set(keys)) == 13
+    assert num_open_files() == before
+
+
+def test_order_is_the_plan_of_an_epoch(folder: Path) -> None:
+    reader = ShardReader(folder)
+    assert sorted(reader.order(1, 2)) == list(range(13))
+    assert list(reader.order(1, 2)) != list(reader.order(1, 3))
+
+
+def test_no_set_here(tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match=r"no manifest\.json here; expected the output folder"):
+        ShardReader(tmp_path)
+
+
+def test_unfinished_and_foreign_sets(own_folder: Path) -> None:
+    manifest = own_folder / "manifest.json"
+    text = manifest.read_text()
+    manifest.write_text(text.replace('"schema_version": "1.0"', '"schema_version": "2.0"'))
+    with pytest.raises(ShardError, match=r"schema 2\.0"):
+        ShardReader(own_folder)
+    manifest.write_text(text[: text.index('"shards":')] + '"shards": []}')
+    with pytest.raises(ShardError, match="has not finished"):
+        ShardReader(own_folder)
+
+
+def test_missing_or_cut_tars_are_found_at_the_start(own_folder: Path) -> None:
+    tar = own_folder / "train-000001.tar"
+    data = tar.read_bytes()
+    tar.write_bytes(data[:-1])
+    with pytest.raises(
+        ShardError, match=rf"train-000001.tar: manifest says {len(data)} bytes, tar has {len(data) - 1}"
+    ):
+        ShardReader(own_folder)
+    ShardReader(own_folder, "test")
+    tar.unlink()
+    with pytest.raises(ShardError, match=r"train-000001\.tar: named in the manifest, but"):
+        ShardReader(own_folder)
+
+
+def test_damage_inside_names_tar_and_member(own_folder: Path) -> None:
+    tar = own_folder / "test-000000.tar"
+    data = bytearray(tar.read_bytes())
+    position = data.index(b"\x89PNG")
+    data[position + 30 : position + 60] = bytes(30)
+    tar.write_bytes(data)
+    with pytest.raises(ShardError, match=r"test-000000\.tar: .*view00\.png: "):
+        ShardReader(own_folder).read(0)
+
+
+def test_fewer_samples_than_the_manifest_says(own_folder: Path) -> None:
+    tar = own_folder / "test-000000.tar"
+    data = bytearray(tar.read_bytes())
+    keep = data.index(b"lamp-test")  # a cut at a sample's edge, filled up with zeros: a valid, shorter tar
+    data[keep:] = bytes(len(data) - keep)
+    tar.write_bytes(data)
+    with pytest.raises(ShardError, match="manifest says 3 samples, tar holds 1"):
+        ShardReader(own_folder).read(0)
+
+
+def test_shards_without_samples_are_stepped_over(tmp_path: Path) -> None:
+    options = BuildOptions(samples_per_shard=1)
+    build_shards(make_sources(4, 0), failing_sample, tmp_path, {}, options, failure_types=(SourceError,))
+    reader = ShardReader(tmp_path)
+    assert [reader.key(index)[-1] for index in range(len(reader))] == ["0", "3", "1"]
