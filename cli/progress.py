@@ -1,6 +1,7 @@
 """Progress on the terminal: a live line where there is one, a plain line now and then where there is not."""
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -68,7 +69,7 @@ class RenderProgress:
 
 
 class TrainProgress:
-    """The training loop's live line and its messages; see `tap.run.Progress` for the calls."""
+    """The training loop's live line and its messages; see `tap.task.Progress` for the calls."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True, highlight=False)
@@ -86,25 +87,31 @@ class TrainProgress:
         if self._status:
             self._status.stop()
 
-    def on_step(self, row: dict[str, Any]) -> None:
-        """Show a row of metrics."""
-        line = _line(row)
+    def on_step(self, numbers: Mapping[str, Any]) -> None:
+        """Show where the run stands."""
+        line = (
+            f"epoch {numbers['epoch']} of {numbers['epochs']:.0f}, step {numbers['step']} of {numbers['steps']:.0f}, "
+            f"loss {numbers['loss']:.4f}, {numbers['samples_per_second']:.1f} samples/s, "
+            f"waiting for data {numbers['data_wait']:.0%}, {_clock(numbers['seconds_left'])} left"
+        )
         if self._status:
             self._status.update(line)
         elif time.monotonic() - self._told_at >= _PLAIN_EVERY_SECONDS:
             self._told_at = time.monotonic()
-            self._console.print(line)
+            self._console.print(line, soft_wrap=True)
 
-    def on_eval(self, row: dict[str, Any]) -> None:
+    def on_eval(self, numbers: Mapping[str, Any]) -> None:
         """Print the metrics of an evaluation."""
-        self._console.print(f"evaluated: {_line(row)}", style="green", soft_wrap=True)
+        shown = (
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in numbers.items()
+        )
+        self._console.print(f"evaluated: {', '.join(shown)}", style="green", soft_wrap=True)
 
     def on_message(self, message: str) -> None:
         """Print a message."""
         self._console.print(message, soft_wrap=True, markup=False)
 
 
-def _line(row: dict[str, Any]) -> str:
-    return "  ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items()
-    )
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

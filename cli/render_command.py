@@ -56,7 +56,8 @@ def render_folder(
     settings = _settings(given, config_file, overrides)
     config = RenderConfig(**settings.model_dump(exclude={"samples_per_shard"}))
     load_rasterizer(config.backend)  # a wrong name, or a rig that fails, ends the run here and not in a worker
-    num_views = load_rig(config.rig)(Viewpoint(config.image_size, config.projection)).num_views
+    rig = load_rig(config.rig)
+    num_views = rig(Viewpoint(config.image_size, config.projection)).num_views
     listing = find_meshes(src, layout)  # type: ignore[arg-type]  # find_meshes refuses what is no layout
     console.print(escape(listing.describe()), soft_wrap=True)
     console.print(
@@ -70,7 +71,7 @@ def render_folder(
     stored = config.model_dump() | {"layout": listing.layout, "rig_sha256": rig_digest(config.rig)}
     with RenderProgress(len(listing.sources)) as progress:
         report = build_shards(
-            _sources(listing), RenderJob(config), out, stored, options, progress.advance, (RenderError,)
+            _sources(listing), RenderJob(config, rig), out, stored, options, progress.advance, (RenderError,)
         )
     _tell(console, report, out)
     return report

@@ -1,7 +1,6 @@
 """The join of `render` and `shards`: a picklable callable from a mesh source to a sample."""
 
 import dataclasses
-import functools
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from render.config import RenderConfig
 from render.errors import RenderError
 from render.mesh import read_mesh
 from render.rendering import Rendering, render_mesh
+from render.rig import Rig
 from shards import SCHEMA_VERSION, Sample, Source
 
 
@@ -19,9 +19,11 @@ class RenderJob:
 
     Attributes:
         config: all settings of the render.
+        rig: what ``config.rig`` named when the run began; a file that changes later changes nothing.
     """
 
     config: RenderConfig
+    rig: Rig
 
     def __call__(self, source: Source) -> Sample:
         """The sample of a mesh file.
@@ -39,7 +41,7 @@ class RenderJob:
         except RenderError as error:
             # Records name sources relative to SRC, so that the same meshes elsewhere give the same bytes.
             raise RenderError(str(error).replace(source.path, source.relative)) from error
-        rendering = render_mesh(mesh, self.config, source.key, source.relative)
+        rendering = render_mesh(mesh, self.config, source.key, source.relative, self.rig)
         return Sample(
             key=source.key,
             meta=self._meta(source, hashlib.sha256(content).hexdigest(), rendering)
@@ -72,7 +74,6 @@ class RenderJob:
         }
 
 
-@functools.cache
 def rig_digest(rig: str) -> str | None:
     """SHA-256 of a rig's file, so that a changed rig is another config; None for a rig that is no file."""
     path = Path(rig)

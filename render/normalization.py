@@ -84,7 +84,8 @@ def face_normals(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]
     """The unit normal of each face by its winding, (F, 3) float64; 0 for a degenerate face."""
     crosses = _face_crosses(vertices, faces)
     length = np.linalg.norm(crosses, axis=1, keepdims=True)
-    return np.divide(crosses, length, out=np.zeros_like(crosses), where=length > 0)
+    normals: npt.NDArray[np.float64] = np.divide(crosses, length, out=np.zeros_like(crosses), where=length > 0)
+    return normals
 
 
 def _face_crosses(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -1,14 +1,12 @@
 """From a mesh to posed views and surface points: the rendering stage as one function. Arrays out, no files."""
 
 import dataclasses
-import functools
 
 import numpy as np
 import numpy.typing as npt
 
 from render.camera import Cameras
 from render.config import RenderConfig
-from render.fragments import Rasterizer
 from render.mesh import Mesh
 from render.normalization import Normalized, normalize
 from render.quality import view_flags
@@ -37,12 +35,9 @@ class Rendering:
     flags: tuple[str, ...]
 
 
-@functools.lru_cache(maxsize=8)
-def _tools(config: RenderConfig) -> tuple[Rig, Rasterizer]:
-    return load_rig(config.rig), load_rasterizer(config.backend)
-
-
-def render_mesh(mesh: Mesh, config: RenderConfig, key: str = "", where: str = "mesh") -> Rendering:
+def render_mesh(
+    mesh: Mesh, config: RenderConfig, key: str = "", where: str = "mesh", rig: Rig | None = None
+) -> Rendering:
     """Views, points and cameras of a mesh.
 
     Args:
@@ -50,6 +45,7 @@ def render_mesh(mesh: Mesh, config: RenderConfig, key: str = "", where: str = "m
         config: all settings.
         key: the sample's key; with ``config.seed`` it seeds the points and whatever the rig draws.
         where: the source, for messages.
+        rig: the rig that ``config.rig`` names, if already loaded.
 
     Returns:
         Rendering; equal input gives equal arrays.
@@ -59,16 +55,18 @@ def render_mesh(mesh: Mesh, config: RenderConfig, key: str = "", where: str = "m
 
     Source: Take-A-Photo, section 4.1 (twelve surrounding views); MVCNN (shading).
     """
-    rig, rasterize = _tools(config)
+    rig = rig or load_rig(config.rig)
+    rasterize = load_rasterizer(config.backend)
     normalized = normalize(mesh, config.up, config.normalize, where)
     cameras = rig(Viewpoint(config.image_size, config.projection, config.seed, key))
-    fine = _supersampled(cameras) if config.antialias else cameras
+    fine = supersampled(cameras) if config.antialias else cameras
     views = shade_flat(normalized.mesh, cameras, rasterize(normalized.mesh, fine), config.shade)
     points = sample_surface(normalized.mesh, normalized.face_areas, config.num_points, generator_for(config.seed, key))
     return Rendering(views, points, cameras, normalized, tuple(view_flags(views)))
 
 
-def _supersampled(cameras: Cameras) -> Cameras:
+def supersampled(cameras: Cameras) -> Cameras:
+    """The same cameras with three pixels where there was one along each side."""
     scale = np.array([[SUPERSAMPLING], [SUPERSAMPLING], [1]], np.float32)
     return dataclasses.replace(
         cameras, intrinsics=cameras.intrinsics * scale, image_size=cameras.image_size * SUPERSAMPLING

@@ -9,7 +9,7 @@ from render.normalization import UP_ROTATIONS, UpAxis, face_areas, face_normals,
 
 def box() -> Mesh:
     made = trimesh.creation.box(extents=(1, 2, 3))
-    return Mesh(np.asarray(made.vertices) + [10.0, 20.0, 30.0], np.asarray(made.faces, np.int64))
+    return Mesh(np.asarray(made.vertices) + np.array([10.0, 20.0, 30.0]), np.asarray(made.faces, np.int64))
 
 
 @pytest.mark.parametrize("up", ["y", "z"])

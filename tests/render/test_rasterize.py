@@ -1,6 +1,7 @@
 """The CPU rasterizer by hand, against its own rules, and every other rasterizer against it."""
 
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ def frontal(size: int, projection: Projection = "parallel", focal: float = 1.0) 
     return Cameras(np.eye(4, dtype=np.float32)[None], intrinsics, projection, size)
 
 
-def triangles(*corners: list[list[float]]) -> Mesh:
+def triangles(*corners: Sequence[Sequence[float]]) -> Mesh:
     vertices = np.array(corners, np.float64).reshape(-1, 3)
     return Mesh(vertices, np.arange(len(vertices)).reshape(-1, 3))
 

@@ -1,0 +1,109 @@
+"""`tap demo`: the whole job on meshes that it makes itself, in one folder, in minutes on two cores."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cli.progress import TrainProgress
+from cli.render_command import render_folder
+from shards import ShardReader, contact_sheet
+from tap.config import apply_overrides
+from tap.errors import TapError
+
+# The demo's own size: small pictures and short runs. Both fine-tunings share one config and few labels a class, which is
+# where pre-training is for.
+_MESHES_PER_FAMILY, _QUICK_MESHES = 40, 25
+_PRETRAIN = [
+    "train.epochs=24",
+    "train.eval_every=6",
+    "train.batch_size=16",
+    "train.warmup_epochs=2",
+    "data.num_views=3",
+]
+_FINETUNE = ["train.epochs=20", "train.eval_every=4", "train.batch_size=16", "train.warmup_epochs=2"]
+_QUICK = ["train.epochs=1", "train.eval_every=1"]
+_MARK = "tap-demo.txt"
+
+
+def run_demo(out: Path, workers: int, quick: bool) -> None:
+    """Make meshes, render, pre-train, fine-tune with and without, and say where everything is.
+
+    Args:
+        out: folder for all of it; a former demo in it is replaced, anything else is refused.
+        workers: rendering processes.
+        quick: one epoch of everything, to see that it runs.
+
+    Raises:
+        TapError: ``out`` holds something else.
+    """
+    from render.shapes import write_shape_collection
+
+    console, began_at = Console(highlight=False), time.monotonic()
+    _prepare(out)
+    meshes, shards = out / "meshes", out / "shards"
+    console.rule("1 of 4: making meshes and rendering them")
+    write_shape_collection(meshes, num_per_family=_QUICK_MESHES if quick else _MESHES_PER_FAMILY, seed=0)
+    render_folder(
+        meshes, shards, layout="auto", given={"up": "z"}, config_file=None,
+        overrides=["image_size=112", "num_points=2048", "samples_per_shard=64"],
+        workers=workers, resume=False, overwrite=False,
+    )  # fmt: skip
+    sheet = contact_sheet(ShardReader(shards, "train"), out / "contact_sheet.png")
+    console.rule("2 of 4: pre-training: drawing each object from an instructed pose")
+    pretrained = _pretrain(shards, out / "pretrain", quick)
+    accuracies = {}
+    for step, (name, init) in enumerate({"from scratch": None, "pre-trained": out / "pretrain"}.items(), start=3):
+        console.rule(f"{step} of 4: fine-tuning a classifier, {name}")
+        accuracies[name] = _finetune(shards, out / f"classify-{name.replace(' ', '-')}", init, quick)
+    console.rule(f"done in {(time.monotonic() - began_at) / 60:.1f} minutes")
+    _tell(console, pretrained["metrics"], accuracies)
+    for what, path in (
+        ("contact sheet", sheet),
+        ("generated above true", pretrained["picture"]),
+        ("curves of pre-training", out / "pretrain" / "curves.png"),
+        ("everything", out),
+    ):
+        console.print(f"{what:24} {escape(str(path))}", soft_wrap=True)
+
+
+def _prepare(out: Path) -> None:
+    if out.exists() and any(out.iterdir()) and not (out / _MARK).exists():
+        raise TapError(f"{out}: is not empty and holds no demo; choose another folder with --out")
+    if out.exists():
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
+    (out / _MARK).write_text("Made by `tap demo`, which replaces this folder when it runs again.\n", encoding="utf-8")
+
+
+def _pretrain(shards: Path, run: Path, quick: bool) -> dict[str, Any]:
+    from tap.tasks.pretrain import PRETRAIN_PRESETS, pretrain
+
+    config = apply_overrides(PRETRAIN_PRESETS["small/transformer"](), _PRETRAIN + (_QUICK if quick else []))
+    with TrainProgress() as progress:
+        return pretrain(shards, run, config, progress=progress)
+
+
+def _finetune(shards: Path, run: Path, init: Path | None, quick: bool) -> dict[str, Any]:
+    from tap.tasks.classification import CLASSIFICATION_PRESETS, finetune_classification
+
+    config = apply_overrides(CLASSIFICATION_PRESETS["small/transformer"](), _FINETUNE + (_QUICK if quick else []))
+    with TrainProgress() as progress:
+        return finetune_classification(shards, run, config, init=init, progress=progress)
+
+
+def _tell(console: Console, metrics: dict[str, Any], accuracies: dict[str, dict[str, Any]]) -> None:
+    table = Table("backbone", "test accuracy", "class mean", title="classification, checkpoint chosen on validation")
+    for name, result in accuracies.items():
+        best = result["test"]["best"]
+        table.add_row(name, f"{best['accuracy']:.1%}", f"{best['class_mean_accuracy']:.1%}")
+    console.print(table)
+    console.print(
+        f"pre-training: {metrics['split']} loss at {metrics['ratio']:.2f} of the mean image's, "
+        f"view dependence {metrics['view_dependence']:.2f}",
+        soft_wrap=True,
+    )

@@ -1,0 +1,66 @@
+"""`tap pretrain` and `tap finetune`: settings from preset, file and options, then the task's own function."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.markup import escape
+
+from cli.progress import TrainProgress
+from tap.config import apply_overrides, load_config
+from tap.errors import TapError
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def pretrain_run(
+    shards: Path, out: Path, preset: str, config_file: Path | None, overrides: list[str], resume: bool
+) -> dict[str, Any]:
+    """The whole of `tap pretrain`; returns what `tap.tasks.pretrain.pretrain` does."""
+    from tap.tasks.pretrain import PRETRAIN_PRESETS, pretrain
+
+    config = _settings(PRETRAIN_PRESETS, preset, config_file, overrides)
+    with TrainProgress() as progress:
+        result = pretrain(shards, out, config, resume=resume, progress=progress)
+    metrics = result["metrics"]
+    console = Console(highlight=False)
+    console.print(
+        f"{metrics['split']} loss {metrics['loss']:.4f}, ratio {metrics['ratio']:.3f} of the mean image's, "
+        f"view dependence {metrics['view_dependence']:.2f}",
+        soft_wrap=True,
+    )
+    console.print(f"picture {escape(str(result['picture']))}", soft_wrap=True)
+    console.print(f"checkpoint {escape(str(result['checkpoint']))}", soft_wrap=True)
+    return result
+
+
+def classification_run(
+    shards: Path,
+    out: Path,
+    init: Path | None,
+    preset: str,
+    config_file: Path | None,
+    overrides: list[str],
+    resume: bool,
+) -> dict[str, Any]:
+    """The whole of `tap finetune classification`; returns what `finetune_classification` does."""
+    from tap.tasks.classification import CLASSIFICATION_PRESETS, finetune_classification
+
+    config = _settings(CLASSIFICATION_PRESETS, preset, config_file, overrides)
+    with TrainProgress() as progress:
+        result = finetune_classification(shards, out, config, init=init, resume=resume, progress=progress)
+    Console(highlight=False).print(result)
+    return result
+
+
+def _settings(
+    presets: dict[str, Callable[[], Config]], preset: str, config_file: Path | None, overrides: list[str]
+) -> Config:
+    if preset not in presets:
+        raise TapError(f"preset {preset!r} is unknown; name one of {', '.join(sorted(presets))}")
+    config = presets[preset]()
+    if config_file is not None:
+        config = load_config(config_file, config)
+    return apply_overrides(config, overrides)
