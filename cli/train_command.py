@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from cli.progress import TrainProgress
 from tap.config import apply_overrides, load_config
@@ -51,8 +52,23 @@ def classification_run(
     config = _settings(CLASSIFICATION_PRESETS, preset, config_file, overrides)
     with TrainProgress() as progress:
         result = finetune_classification(shards, out, config, init=init, resume=resume, progress=progress)
-    Console(highlight=False).print(result)
+    _tell_scores(Console(highlight=False), result, out)
     return result
+
+
+def _tell_scores(console: Console, result: dict[str, Any], out: Path) -> None:
+    table = Table("split", "checkpoint", "accuracy", "class mean")
+    for split in ("validation", "test"):
+        for name, numbers in (result[split] or {}).items():
+            table.add_row(split, name, f"{numbers['accuracy']:.1%}", f"{numbers['class_mean_accuracy']:.1%}")
+    console.print(table)
+    console.print(
+        f"best: epoch {result['best_epoch']}, chosen on {escape(result['selected_on'])}; test was read once, at the end"
+        if result["test"]
+        else "no test split in these shards: validation numbers only",
+        soft_wrap=True,
+    )
+    console.print(f"result {escape(str(out / 'result.json'))}", soft_wrap=True)
 
 
 def _settings(

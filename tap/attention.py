@@ -1,0 +1,151 @@
+"""Pre-norm transformer parts that the transformer backbone and the photograph module share.
+
+Attention runs through torch's fused kernel. A mask says which keys may be looked at. Legend: B batch, L queries,
+M memory entries, C channels.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: in training a whole branch of a sample is left out with ``probability``.
+
+    Args:
+        probability: in [0, 1); the kept branches are scaled up so that the mean stays.
+    Source: Deep Networks with Stochastic Depth (ECCV 2016), drawn per sample.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, branch: Tensor) -> Tensor:
+        """(B, ...) to the same shape, with whole rows set to zero."""
+        if not self.training or self.probability == 0.0:
+            return branch
+        keep = 1.0 - self.probability
+        scale = branch.new_empty(len(branch), *[1] * (branch.dim() - 1)).bernoulli_(keep) / keep  # (B, 1, ...)
+        return branch * scale
+
+    def extra_repr(self) -> str:
+        """Shown by print(model)."""
+        return f"probability={self.probability:.3f}"
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of a sequence to itself; heads x head width = channels.
+
+    Args:
+        channels: C, a multiple of ``num_heads``.
+        num_heads: heads.
+    """
+
+    def __init__(self, channels: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.to_query_key_value = nn.Linear(channels, 3 * channels, bias=False)
+        self.to_output = nn.Linear(channels, channels)
+
+    def forward(self, sequence: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend within each sequence.
+
+        Args:
+            sequence: (B, L, C).
+            mask: (B, L) bool, true at entries that may be looked at, at least one a row; None means all.
+
+        Returns:
+            (B, L, C).
+        """
+        projected = self.to_query_key_value(sequence).unflatten(-1, (3, self.num_heads, -1))  # (B, L, 3, heads, width)
+        query, key, value = projected.permute(2, 0, 3, 1, 4).unbind(0)  # 3 x (B, heads, L, width)
+        output: Tensor = self.to_output(_attend(query, key, value, mask))
+        return output
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention from queries to a memory; heads x head width = channels.
+
+    Args:
+        channels: C of queries and memory, a multiple of ``num_heads``.
+        num_heads: heads.
+    """
+
+    def __init__(self, channels: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.to_query = nn.Linear(channels, channels, bias=False)
+        self.to_key_value = nn.Linear(channels, 2 * channels, bias=False)
+        self.to_output = nn.Linear(channels, channels)
+
+    def forward(self, queries: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend to the memory.
+
+        Args:
+            queries: (B, L, C).
+            memory: (B, M, C).
+            mask: (B, M) bool, true at entries that may be looked at, at least one a row; None means all.
+
+        Returns:
+            (B, L, C).
+        """
+        query = self.to_query(queries).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, heads, L, width)
+        projected = self.to_key_value(memory).unflatten(-1, (2, self.num_heads, -1))  # (B, M, 2, heads, width)
+        key, value = projected.permute(2, 0, 3, 1, 4).unbind(0)  # 2 x (B, heads, M, width)
+        output: Tensor = self.to_output(_attend(query, key, value, mask))
+        return output
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with GELU between them.
+
+    Args:
+        channels: C.
+        ratio: hidden width over C.
+    """
+
+    def __init__(self, channels: int, ratio: float) -> None:
+        super().__init__()
+        hidden = int(channels * ratio)
+        self.expand = nn.Linear(channels, hidden)
+        self.contract = nn.Linear(hidden, channels)
+
+    def forward(self, sequence: Tensor) -> Tensor:
+        """(..., C) to (..., C)."""
+        output: Tensor = self.contract(F.gelu(self.expand(sequence)))
+        return output
+
+
+class GatedFeedForward(nn.Module):
+    """Feed-forward layer whose hidden units are multiplied by a GELU gate.
+
+    Args:
+        channels: C.
+        ratio: hidden width over C, after gating.
+    Source: GLU Variants Improve Transformer (arXiv 2002.05202), GEGLU.
+    """
+
+    def __init__(self, channels: int, ratio: float) -> None:
+        super().__init__()
+        hidden = int(channels * ratio)
+        self.expand = nn.Linear(channels, 2 * hidden)
+        self.contract = nn.Linear(hidden, channels)
+
+    def forward(self, sequence: Tensor) -> Tensor:
+        """(..., C) to (..., C)."""
+        value, gate = self.expand(sequence).chunk(2, dim=-1)
+        output: Tensor = self.contract(value * F.gelu(gate))
+        return output
+
+
+def rising_drop_path(largest: float, depth: int) -> list[float]:
+    """Drop path of each block, rising linearly from 0 at the first to ``largest`` at the last."""
+    return [float(rate) for rate in torch.linspace(0.0, largest, depth)]
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """Attention over (B, heads, L or M, width), heads joined again: (B, L, C)."""
+    key_mask = None if mask is None else mask[:, None, None, :]  # (B, 1, 1, M)
+    attended = F.scaled_dot_product_attention(query, key, value, attn_mask=key_mask)
+    return attended.transpose(1, 2).flatten(2)  # (B, L, C)

@@ -1,0 +1,170 @@
+"""Samples on their way from the loader to the device: one item, a batch of them, and the change to what a model takes.
+
+Pictures travel as the stored bytes and become floats on the device. Legend: B batch, V views, N points, H W pixels.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from tap.batch import PointBatch, ViewBatch
+from tap.errors import TapError
+
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """One sample as it is trained on.
+
+    Attributes:
+        points: (N, 3) float32, world frame.
+        world_to_camera: (V, 4, 4) float32.
+        intrinsics: (V, 3, 3) float32, pixels of the stored image.
+        parallel: whether the projection is parallel.
+        images: (V, H, W, 2 or 4) uint8, grey or colour, and alpha; None where no view was asked for.
+        label: class index, -1 where the sample has none.
+        index: place in the reader.
+        counted: false where it only fills up a batch.
+        key: the sample's key, for messages.
+    """
+
+    points: FloatArray
+    world_to_camera: FloatArray
+    intrinsics: FloatArray
+    parallel: bool
+    images: npt.NDArray[np.uint8] | None
+    label: int
+    index: int
+    counted: bool
+    key: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Batch:
+    """A batch as it leaves the loader.
+
+    Attributes:
+        points: (B, N, 3) float32, world frame.
+        world_to_camera: (B, V, 4, 4) float32.
+        intrinsics: (B, V, 3, 3) float32, pixels of the stored image.
+        parallel: (B,) bool.
+        images: (B, V, H, W, 2 or 4) uint8 as stored, or None.
+        labels: (B,) int64, -1 where there is none.
+        index: (B,) int64, place in the reader.
+        counted: (B,) bool, false at samples that only fill up the batch.
+    """
+
+    points: Tensor
+    world_to_camera: Tensor
+    intrinsics: Tensor
+    parallel: Tensor
+    images: Tensor | None
+    labels: Tensor
+    index: Tensor
+    counted: Tensor
+
+    def to(self, device: torch.device | str) -> Self:
+        """The batch on a device."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Self:
+        """The batch in page-locked memory; the loader calls this by name."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def point_batch(self) -> PointBatch:
+        """The clouds."""
+        return PointBatch(self.points)
+
+    def view_batch(self, image_size: int) -> ViewBatch:
+        """The cameras, and the pictures as floats of ``image_size``.
+
+        Args:
+            image_size: divides the stored size k times; colour is then the mean of k x k pixels, a pixel is foreground if
+                any of them is, and the intrinsics shrink with it.
+
+        Returns:
+            ViewBatch: images (B, V, 3, H, W) float32 in [0, 1], three equal channels where grey was stored.
+
+        Raises:
+            TapError: the batch was read without views, or the stored size is no multiple.
+        """
+        if self.images is None:
+            raise TapError("this batch was read without views")
+        batch, views, height, _, channels = self.images.shape
+        factor = shrink_factor(height, image_size)
+        pixels = self.images.flatten(0, 1).movedim(-1, 1)  # (B V, 2 or 4, H, W)
+        colour, covered = pixels[:, : channels - 1].float() / 255.0, pixels[:, channels - 1 :] > 0
+        if factor > 1:
+            colour = F.avg_pool2d(colour, factor)
+            covered = F.max_pool2d(covered.float(), factor) > 0
+        scale = self.intrinsics.new_tensor([1.0 / factor, 1.0 / factor, 1.0])[:, None]
+        return ViewBatch(
+            world_to_camera=self.world_to_camera,
+            intrinsics=self.intrinsics * scale,
+            parallel=self.parallel,
+            images=colour.expand(-1, 3, -1, -1).reshape(batch, views, 3, image_size, image_size),  # (B, V, 3, H, W)
+            mask=covered[:, 0].reshape(batch, views, image_size, image_size),  # (B, V, H, W)
+            valid=self.counted,
+        )
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        changed: dict[str, Any] = {name: None if value is None else change(value) for name, value in values.items()}
+        return type(self)(**changed)
+
+
+def collate(items: Sequence[Item]) -> Batch:
+    """Items of one shape as a batch of tensors.
+
+    Raises:
+        TapError: the samples differ in the number of views or the image size; both are named.
+    """
+    images = [item.images for item in items if item.images is not None]
+    for item in items:
+        first, other = items[0].images, item.images
+        if first is not None and other is not None and first.shape[:3] != other.shape[:3]:
+            raise TapError(
+                f"samples {items[0].key} and {item.key} hold {first.shape[0]} views of {first.shape[1]} px and "
+                f"{other.shape[0]} of {other.shape[1]} px; one set needs one rig and one image size"
+            )
+    channels = max((image.shape[-1] for image in images), default=0)
+    return Batch(
+        points=torch.from_numpy(np.stack([item.points for item in items])),
+        world_to_camera=torch.from_numpy(np.stack([item.world_to_camera for item in items])),
+        intrinsics=torch.from_numpy(np.stack([item.intrinsics for item in items])),
+        parallel=torch.tensor([item.parallel for item in items]),
+        images=torch.from_numpy(np.stack([_as_channels(image, channels) for image in images])) if images else None,
+        labels=torch.tensor([item.label for item in items]),
+        index=torch.tensor([item.index for item in items]),
+        counted=torch.tensor([item.counted for item in items]),
+    )
+
+
+def images_of(views: ViewBatch) -> tuple[Tensor, Tensor]:
+    """The images (B, V, 3, H, W) and masks (B, V, H, W) of views that must have them; `TapError` if they have not."""
+    if views.images is None or views.mask is None:
+        raise TapError("these views come without images; pre-training needs shards with rendered views")
+    return views.images, views.mask
+
+
+def shrink_factor(stored: int, wanted: int) -> int:
+    """How many stored pixels make one wanted pixel along a side; `TapError` if that is no whole number."""
+    if wanted > stored or stored % wanted:
+        raise TapError(
+            f"the stored views are {stored} px, the model draws {wanted} px; that must divide the stored size: "
+            f"render at a multiple of {wanted}, or set model.image_size"
+        )
+    return stored // wanted
+
+
+def _as_channels(image: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.uint8]:
+    if image.shape[-1] == channels:
+        return image
+    return np.concatenate([np.repeat(image[..., :1], 3, axis=-1), image[..., -1:]], axis=-1)

@@ -1,0 +1,111 @@
+"""Configs from a preset, a TOML file and ``--set`` options: three ways to the same validated object.
+
+The config models themselves stand beside the code that they configure.
+"""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from tap.errors import TapError
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def apply_overrides(config: Config, overrides: Sequence[str]) -> Config:
+    """A changed copy of a config.
+
+    Args:
+        config: any config of this package.
+        overrides: each ``a.b=value``; the value is a TOML or JSON literal, or else plain text.
+
+    Raises:
+        TapError: one line naming the override; an unknown key comes with the nearest known one.
+    """
+    changes: dict[str, Any] = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key.strip():
+            raise TapError(f"--set {override}: expected key=value, for example train.epochs=3")
+        changes[key.strip()] = parse_value(text.strip())
+    return _changed(config, changes, "--set")
+
+
+def load_config(file: Path, base: Config) -> Config:
+    """A config from a TOML file whose keys change those of ``base``.
+
+    Args:
+        file: tables and keys as in the config, all optional.
+        base: the preset that gives everything the file leaves out.
+
+    Raises:
+        TapError: unreadable, not TOML, an unknown key or a wrong value.
+    """
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise TapError(f"{file}: cannot be read as TOML: {error}") from error
+    return _changed(base, dict(_flatten(content)), str(file))
+
+
+def validated(kind: type[Config], content: Mapping[str, Any], where: str) -> Config:
+    """A config from plain data, with errors as one `TapError` that starts with ``where``."""
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise TapError(f"{where}: {key or kind.__name__}: {first['msg']}, got {first['input']!r}") from error
+
+
+def parse_value(text: str) -> Any:
+    """The value that a text means: a TOML literal, else a JSON literal (``null``), else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, KeyError):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+
+
+def differing_keys(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """The dotted keys in which two dumped configs differ, with both values."""
+    left, right = dict(_flatten(first)), dict(_flatten(second))
+    return [
+        f"{key} ({left.get(key)!r} and {right.get(key)!r})"
+        for key in sorted(left.keys() | right.keys())
+        if left.get(key) != right.get(key)
+    ]
+
+
+def _changed(config: Config, changes: Mapping[str, Any], where: str) -> Config:
+    content = config.model_dump()
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        node: Any = content
+        for part in path:
+            node = node.get(part) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or last not in node:
+            raise TapError(f"{where}: unknown key {key!r}; the nearest known one is {_nearest(key, content)!r}")
+        node[last] = value
+    return validated(type(config), content, where)
+
+
+def _nearest(key: str, content: Mapping[str, Any]) -> str:
+    known = [name for name, _ in _flatten(content)]
+    same_leaf = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
+    return difflib.get_close_matches(key, same_leaf or known, n=1, cutoff=0.0)[0]
+
+
+def _flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,130 @@
+"""The pre-training loss: mean squared error of the object's pixels and of the background's, weighted.
+
+Each mean runs over its region in the whole batch, so it is kept as sum and count: the same numbers average exactly over
+a data set of any batching. Legend: B batch, V views, C image channels, H W pixels.
+"""
+
+import dataclasses
+from typing import Self, TypedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tap.batch import ViewBatch
+from tap.errors import TapError
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RegionSums:
+    """Squared errors by region, to be added up over batches.
+
+    Attributes:
+        foreground_error: () sum of squared errors over the silhouettes' pixels and channels.
+        foreground_count: () int64, how many numbers that were.
+        background_error: () the same outside the silhouettes.
+        background_count: () int64.
+    """
+
+    foreground_error: Tensor
+    foreground_count: Tensor
+    background_error: Tensor
+    background_count: Tensor
+
+    def __add__(self, other: Self) -> "RegionSums":
+        return RegionSums(
+            self.foreground_error + other.foreground_error,
+            self.foreground_count + other.foreground_count,
+            self.background_error + other.background_error,
+            self.background_count + other.background_count,
+        )
+
+    @property
+    def foreground(self) -> Tensor:
+        """() mean squared error of the foreground, 0 where it is empty."""
+        return self.foreground_error / self.foreground_count.clamp(min=1)
+
+    @property
+    def background(self) -> Tensor:
+        """() mean squared error of the background, 0 where it is empty."""
+        return self.background_error / self.background_count.clamp(min=1)
+
+    def loss(self, foreground_weight: float = 20.0, background_weight: float = 1.0) -> Tensor:
+        """() the weighted loss of all that was added up."""
+        return foreground_weight * self.foreground + background_weight * self.background
+
+    def detached(self) -> "RegionSums":
+        """The same without gradients and in float64, fit to be added up over a data set."""
+        return RegionSums(
+            self.foreground_error.detach().double(),
+            self.foreground_count,
+            self.background_error.detach().double(),
+            self.background_count,
+        )
+
+
+class RegionTerms(TypedDict):
+    """What `RegionLoss` returns: three () losses with gradients, and the sums behind them."""
+
+    total: Tensor
+    foreground: Tensor
+    background: Tensor
+    sums: RegionSums
+
+
+def region_sums(generated: Tensor, views: ViewBatch) -> RegionSums:
+    """Squared errors of generated images by region.
+
+    Args:
+        generated: (B, V, C, H, W) floating.
+        views: with images (B, V, C, H, W) and mask; samples that are not valid are left out.
+
+    Returns:
+        RegionSums on the device of ``generated``, float32 with gradients.
+
+    Raises:
+        TapError: no images, no mask, or other shapes.
+    """
+    if views.images is None or views.mask is None:
+        raise TapError("loss: the views have no images or no mask; read them from shards that hold pictures")
+    if generated.shape != views.images.shape:
+        raise TapError(f"loss: generated {tuple(generated.shape)} against images {tuple(views.images.shape)}")
+    error = F.mse_loss(generated.float(), views.images.float(), reduction="none").sum(2)  # (B, V, H, W)
+    foreground, background = views.mask, ~views.mask
+    if views.valid is not None:
+        valid = views.valid[:, None, None, None]  # (B, 1, 1, 1)
+        foreground, background = foreground & valid, background & valid
+    channels = generated.shape[2]
+    nothing = error.new_zeros(())
+    return RegionSums(
+        torch.where(foreground, error, nothing).sum(),
+        foreground.sum() * channels,
+        torch.where(background, error, nothing).sum(),
+        background.sum() * channels,
+    )
+
+
+class RegionLoss(nn.Module):
+    """L = w_fg L_fg + w_bg L_bg, each the mean squared error over all pixels of its region in the batch.
+
+    Args:
+        foreground_weight: w_fg.
+        background_weight: w_bg.
+    Source: Take-A-Photo, equations 8 to 10. The mask is the exact silhouette, where the authors take every pixel of a
+        JPEG that is not pure white.
+    """
+
+    def __init__(self, foreground_weight: float = 20.0, background_weight: float = 1.0) -> None:
+        super().__init__()
+        self.foreground_weight = foreground_weight
+        self.background_weight = background_weight
+
+    def forward(self, generated: Tensor, views: ViewBatch) -> RegionTerms:
+        """Loss of generated images (B, V, C, H, W) against ``views``; an empty region counts 0.
+
+        Raises:
+            TapError: the views have no images or no mask, or other shapes.
+        """
+        sums = region_sums(generated, views)
+        total = sums.loss(self.foreground_weight, self.background_weight)
+        return {"total": total, "foreground": sums.foreground, "background": sums.background, "sums": sums}

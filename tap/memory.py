@@ -1,0 +1,55 @@
+"""Memory builder: what a view's queries may look at.
+
+Tokens and their places become memory, plus one learnable entry that belongs to no object: the background. Legend:
+B batch, G tokens, C channels.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tap.batch import Encoded
+from tap.encoding import FourierEncoding
+
+
+class MemoryBuilder(nn.Module):
+    """Memory of an object from its tokens, shared by all its views.
+
+    Args:
+        token_channels: width of the backbone's tokens.
+        channels: C of the memory.
+        octaves: Fourier octaves of the centers; 0 feeds them as they are, as the paper does.
+        pad_token: append the learnable background entry.
+    Source: Take-A-Photo, equation 7. The authors' code creates the pad token and never uses it; their MLP's hidden
+        layer is as wide as its input, ours as its output.
+    """
+
+    def __init__(self, token_channels: int, channels: int, octaves: int, pad_token: bool) -> None:
+        super().__init__()
+        self.encoding = FourierEncoding(octaves)
+        width = token_channels + self.encoding.width(3)
+        self.mlp = nn.Sequential(nn.Linear(width, channels), nn.GELU(), nn.Linear(channels, channels))
+        self.pad_token: nn.Parameter | None = None
+        if pad_token:
+            self.pad_token = nn.Parameter(torch.zeros(channels))
+            nn.init.trunc_normal_(self.pad_token, std=0.02)
+
+    def forward(self, encoded: Encoded) -> tuple[Tensor, Tensor | None]:
+        """Build the memory.
+
+        Args:
+            encoded: tokens and centers of the backbone.
+
+        Returns:
+            memory (B, G + 1, C), the pad token last, or (B, G, C) without one; and the mask (B, G + 1) or (B, G) bool
+            of entries that may be looked at, the pad token always, or None where all may.
+        """
+        with torch.autocast(encoded.centers.device.type, enabled=False):  # places need all their digits
+            places = self.encoding(encoded.centers.float())
+        memory: Tensor = self.mlp(torch.cat([encoded.tokens, places], dim=-1))  # (B, G, C)
+        mask = encoded.token_mask
+        if self.pad_token is None:
+            return memory, mask
+        pad = self.pad_token.to(memory.dtype).expand(len(memory), 1, -1)  # (B, 1, C)
+        memory = torch.cat([memory, pad], dim=1)  # (B, G + 1, C)
+        return memory, None if mask is None else F.pad(mask, (0, 1), value=True)

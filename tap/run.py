@@ -1,0 +1,98 @@
+"""A run folder: opened once for a new run or for its continuation, with a record of what the run is."""
+
+import dataclasses
+import importlib.metadata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from shards.reader import ShardReader
+from tap.checkpoint import (
+    CONFIG,
+    FORMAT_VERSION,
+    find_checkpoint,
+    has_checkpoint,
+    load_record,
+    write_json,
+)
+from tap.config import differing_keys
+from tap.errors import TapError
+from tap.run_folder import write_environment
+
+# What may change between a run and its continuation, because no number of the run depends on it.
+OPERATIONAL = frozenset({"train.num_workers", "train.save_every", "train.log_every", "train.accelerator"})
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """An open run folder.
+
+    Attributes:
+        out: the folder.
+        record: what the run is: task, config, data, versions; stored in every checkpoint.
+        resumed: the checkpoint to go on from, or None at the beginning.
+    """
+
+    out: Path
+    record: Mapping[str, Any]
+    resumed: Path | None = None
+
+
+def open_run(
+    out: Path, task: str, config: BaseModel, readers: Mapping[str, ShardReader], resume: bool, extra: Mapping[str, Any]
+) -> Run:
+    """Makes the run folder, or checks that the one that stands there is of the same run.
+
+    Args:
+        out: the folder.
+        task: name of the task.
+        config: resolved config.
+        readers: split name to reader, for the account of the data.
+        resume: go on from the last checkpoint, if there is one.
+        extra: further facts for the record, for example where the weights came from.
+
+    Raises:
+        TapError: the folder holds a run and ``resume`` is off, holds another run, or cannot be written.
+    """
+    data = {name: len(reader) for name, reader in readers.items()}
+    classes = next(iter(readers.values())).classes
+    record = {
+        "format_version": FORMAT_VERSION,
+        "package_version": _package_version(),
+        "task": task,
+        "config": config.model_dump(mode="json"),
+        "data": {"num_samples": data, "classes": list(classes)},
+        **extra,
+    }
+    resumed = find_checkpoint(out) if has_checkpoint(out) else None
+    if resumed is not None and not resume:
+        raise TapError(f"{out}: holds a run already; go on with --resume, or choose another --out")
+    if resumed is not None:
+        _check_same(out, load_record(resumed), record)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / CONFIG, record)
+        write_environment(out)
+    except OSError as error:
+        raise TapError(f"{out}: cannot be written: {error}; choose another --out") from error
+    return Run(out, record, resumed)
+
+
+def _check_same(out: Path, stored: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    keys = ("task", "config", "data")
+    pairs = differing_keys({key: stored.get(key) for key in keys}, {key: record[key] for key in keys})
+    differences = [pair for pair in pairs if pair.split(" ", 1)[0].removeprefix("config.") not in OPERATIONAL]
+    if differences:
+        raise TapError(
+            f"{out}: this run was started otherwise (stored and wanted): {', '.join(differences[:3])}"
+            f"{', and more' if len(differences) > 3 else ''}; resume with the same settings, or choose another --out"
+        )
+
+
+def _package_version() -> str:
+    try:
+        return importlib.metadata.version("tap3d")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

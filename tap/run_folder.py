@@ -1,0 +1,148 @@
+"""What a run folder says about itself: tables of metrics, the environment, the curves. Not the checkpoints."""
+
+import csv
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tap.checkpoint import write_json
+from tap.errors import TapError
+
+METRICS, EVALUATIONS = "metrics.csv", "eval.csv"
+PACKAGES = ("tap3d", "torch", "numpy", "lightning", "pydantic", "safetensors")
+Row = dict[str, Any]
+
+
+class Table:
+    """A CSV file that grows by rows of the same columns, and can be cut back to an earlier moment.
+
+    Args:
+        file: made with its first row; the columns are that row's keys.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._columns: list[str] | None = None
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Writes one row and flushes it.
+
+        Raises:
+            TapError: other columns than the table has, or the disk does not take it.
+        """
+        if self._columns is None:
+            self._columns = list(self._read()[0]) or list(row)
+        if set(row) != set(self._columns):
+            raise TapError(f"{self.file}: has the columns {self._columns}, a row brings {list(row)}; use another --out")
+        try:
+            new = not self.file.exists()
+            with self.file.open("a", newline="", encoding="utf-8") as stream:
+                writer = csv.DictWriter(stream, self._columns)
+                if new:
+                    writer.writeheader()
+                writer.writerow(row)
+        except OSError as error:
+            raise TapError(f"{self.file}: cannot be written: {error}") from error
+
+    def cut(self, column: str, last: int) -> None:
+        """Drops the rows whose ``column`` is beyond ``last``, and a row that was cut off while it was written."""
+        columns, rows = self._read()
+        kept = [
+            row
+            for row in rows
+            if None not in row.values() and (row[column] or "x").isdigit() and int(row[column]) <= last
+        ]
+        if len(kept) == len(rows):
+            return
+        temporary = self.file.with_suffix(".tmp")
+        with temporary.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, columns)
+            writer.writeheader()
+            writer.writerows(kept)
+        os.replace(temporary, self.file)  # noqa: PTH105 - replaces on every platform
+
+    def rows(self) -> list[dict[str, str]]:
+        """All rows as text."""
+        return self._read()[1]
+
+    def _read(self) -> tuple[list[str], list[dict[str, str]]]:
+        if not self.file.exists():
+            return [], []
+        with self.file.open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            rows = list(reader)
+        return list(reader.fieldnames or []), rows
+
+
+def write_environment(out: Path) -> None:
+    """Writes ``environment.json``: versions, machine, and the commit of this code where it stands in a git checkout."""
+    versions: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    write_json(
+        out / "environment.json",
+        {
+            "python": sys.version.split()[0],
+            "platform": platform.platform(),
+            "processors": os.cpu_count(),
+            "torch_threads": torch.get_num_threads(),
+            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+            "versions": versions,
+            "commit": _commit(),
+        },
+    )
+
+
+def draw_curves(out: Path) -> None:
+    """Draws ``curves.png`` from the two tables: training losses by step, and each number of the evaluations by epoch."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    training, evaluations = Table(out / METRICS).rows(), Table(out / EVALUATIONS).rows()
+    losses = [name for name in (training[0] if training else {}) if name.endswith("loss")]
+    numbers = [name for name in (evaluations[0] if evaluations else {}) if name not in {"epoch", "step"}]
+    numbers = [name for name in numbers if _numeric(evaluations, name)]
+    figure = Figure(figsize=(4.2 * (1 + len(numbers)), 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 1 + len(numbers), squeeze=False)[0]
+    for name in losses:
+        axes[0].plot([int(row["step"]) for row in training], [float(row[name]) for row in training], label=name, lw=1)
+    axes[0].set(title="training", xlabel="step", yscale="log")
+    if losses:
+        axes[0].legend(frameon=False, fontsize=8)
+    for panel, name in zip(axes[1:], numbers, strict=True):
+        epochs = [int(row["epoch"]) for row in evaluations]
+        panel.plot(epochs, [float(row[name]) for row in evaluations], marker="o", ms=3, lw=1.2)
+        panel.set(title=name.replace("_", " "), xlabel="epoch")
+    for panel in axes:
+        panel.grid(alpha=0.25)
+        panel.spines[["top", "right"]].set_visible(False)
+    figure.savefig(out / "curves.png", dpi=120)
+
+
+def _numeric(rows: list[dict[str, str]], name: str) -> bool:
+    try:
+        return all(float(row[name]) == float(row[name]) for row in rows)
+    except ValueError:
+        return False
+
+
+def _commit() -> str | None:
+    folder = Path(__file__).resolve().parent
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.strip()

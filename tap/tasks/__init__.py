@@ -1,0 +1,43 @@
+"""The tasks that a run can learn: their configs, presets and entry points, by name."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from tap.tasks.classification import CLASSIFICATION_PRESETS, finetune_classification
+from tap.tasks.classifier import ClassificationConfig
+from tap.tasks.pretrain import PRETRAIN_PRESETS, PretrainConfig, pretrain
+
+__all__ = [
+    "CLASSIFICATION_PRESETS",
+    "PRETRAIN_PRESETS",
+    "TASKS",
+    "ClassificationConfig",
+    "PretrainConfig",
+    "TaskEntry",
+    "finetune_classification",
+    "pretrain",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskEntry:
+    """One task.
+
+    Attributes:
+        config_class: its config.
+        presets: name -> function that returns a whole config.
+        run: the function that does it, called as (shards, out, config, ...); fine-tuning tasks also take ``init``.
+    """
+
+    config_class: type[BaseModel]
+    presets: Mapping[str, Callable[[], BaseModel]]
+    run: Callable[..., dict[str, Any]]
+
+
+TASKS: dict[str, TaskEntry] = {
+    "pretrain": TaskEntry(PretrainConfig, PRETRAIN_PRESETS, pretrain),
+    "classification": TaskEntry(ClassificationConfig, CLASSIFICATION_PRESETS, finetune_classification),
+}

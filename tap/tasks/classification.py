@@ -1,0 +1,199 @@
+"""Fine-tuning for classification on labelled shards, from a pre-trained run or from scratch.
+
+The checkpoint is selected on a validation cut of the train split; the test split is read once, at the end.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+
+from shards.reader import ShardReader
+from tap.augment import AugmentConfig
+from tap.backbones import BackboneConfig
+from tap.checkpoint import find_checkpoint, load_record, load_weights, read_json
+from tap.config import differing_keys, validated
+from tap.data import UNLABELLED, SampleData
+from tap.errors import TapError
+from tap.fabric import build_fabric
+from tap.presets import MODEL_PRESETS
+from tap.run import open_run
+from tap.sampling import EVALUATION, Address, IntArray, plain_errors
+from tap.task import Progress, Silent
+from tap.tasks.classifier import ClassificationConfig, ClassificationTask, default_backbone
+from tap.tasks.scores import RESULT, Scores, predict, write_result
+from tap.tasks.split import cut_share, splits_of
+from tap.train import TrainConfig, fit
+
+
+def small_transformer() -> ClassificationConfig:
+    """A run for two CPU cores that takes the backbone of the run it starts from."""
+    train = TrainConfig(
+        epochs=60, learning_rate=5e-4, min_learning_rate=1e-6, warmup_epochs=3, eval_every=5, save_every=5
+    )
+    return ClassificationConfig(
+        train=train,
+        augment=AugmentConfig(scale=(0.9, 1.1), rotate_z=180.0),
+        label_smoothing=0.1,
+        backbone_warmup_epochs=5,
+    )
+
+
+def reference_transformer() -> ClassificationConfig:
+    """The settings of the authors' code: warm-up of all parameters for 10 epochs."""
+    return _published("reference/transformer", warmup_epochs=10, backbone_warmup_epochs=0)
+
+
+def paper_transformer() -> ClassificationConfig:
+    """The settings of the paper's text: warm-up of the backbone alone for 10 epochs."""
+    return _published("paper/transformer", warmup_epochs=0, backbone_warmup_epochs=10)
+
+
+CLASSIFICATION_PRESETS: dict[str, Callable[[], ClassificationConfig]] = {
+    "small/transformer": small_transformer,
+    "reference/transformer": reference_transformer,
+    "paper/transformer": paper_transformer,
+}
+
+
+@plain_errors()
+def finetune_classification(
+    shards: Path,
+    out: Path,
+    config: ClassificationConfig,
+    init: Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Trains a classifier.
+
+    Args:
+        shards: folder of a labelled set.
+        out: run folder.
+        config: the run.
+        init: run or checkpoint folder whose backbone it starts from, or None: from scratch.
+        resume: go on from ``out``'s last checkpoint, if it has one.
+        progress: is told how it goes.
+
+    Returns:
+        What ``result.json`` holds: ``validation`` and ``test`` numbers of the ``last`` and the ``best`` checkpoint, what was
+        selected on, ``init`` and counts. ``test`` is None where the set has no such split.
+
+    Raises:
+        TapError: settings that do not fit data or ``init``, too few samples, a folder that holds another run.
+        ShardError: no such set, or a damaged one.
+    """
+    progress = progress or Silent()
+    shards, out = Path(shards), Path(out)
+    config = config.model_copy(update={"backbone": _resolve_backbone(config.backbone, init)})
+    data, test_data = _open_splits(shards, config)
+    train, validation = _cut_validation(data, config, shards)
+    counts = {"train": len(train), "validation": len(validation), "test": 0 if test_data is None else len(test_data)}
+    facts: dict[str, Any] = {"shards": str(shards), "init": None if init is None else str(init), "num_used": counts}
+    readers = {config.train_split: data.reader} | ({} if test_data is None else {config.test_split: test_data.reader})
+    run = open_run(out, "classification", config, readers, resume, facts)
+    account = ", ".join(f"{number} {name}" for name, number in counts.items())
+    progress.on_message(f"{account} samples; starts from {init or 'scratch'}")
+    if run.resumed is not None and (out / RESULT).exists():
+        return read_json(out / RESULT)  # the test split is read once
+    task = ClassificationTask(config, data, train, validation, init is not None)
+    if init is not None and run.resumed is None:
+        load_weights(task.model.get_submodule("backbone"), init, "backbone.")
+    fabric = build_fabric(config.train.accelerator, config.train.devices, config.train.precision)
+    position = fit(fabric, task, config.train, run, progress)
+    if fabric.is_global_zero:
+        share = f"{config.validation_share:.0%} of each class of {config.train_split}"
+        facts |= {"selected_on": f"validation accuracy, {share}", "best_epoch": position.best_epoch}
+        parts = {"validation": (data, validation)}
+        if test_data is not None:
+            parts["test"] = (test_data, torch.arange(len(test_data)).numpy())
+        scored = {name: _score(task, out / name, parts, config, fabric) for name in ("last", "best")}
+        write_result(out, {**facts, "num_classes": task.num_classes}, scored, test_data)
+    fabric.barrier()
+    return read_json(out / RESULT)
+
+
+def _score(
+    task: ClassificationTask,
+    checkpoint: Path,
+    parts: dict[str, tuple[SampleData, IntArray]],
+    config: ClassificationConfig,
+    fabric: Fabric,
+) -> dict[str, Scores]:
+    """The scores of a checkpoint on each part, on this process alone."""
+    load_weights(task.model, checkpoint)
+    task.model.eval()
+    with torch.no_grad():
+        return {
+            name: predict(task.model, data, indices, config.train, fabric, alone=True)
+            for name, (data, indices) in parts.items()
+        }
+
+
+def _open_splits(shards: Path, config: ClassificationConfig) -> tuple[SampleData, SampleData | None]:
+    """Training data, and test data where the set has that split; too few points are met here, not at the end."""
+    reader = ShardReader(shards, config.train_split)
+    data = SampleData(reader, config.data, config.train.seed, "none", config.augment)
+    test_data = None
+    if config.test_split in splits_of(shards):
+        test_data = SampleData(ShardReader(shards, config.test_split), config.data, config.train.seed, "none")
+    for source in filter(None, (data, test_data)):
+        for index in range(len(source)):
+            label = source[Address(EVALUATION, index)].label
+            if label == UNLABELLED:
+                raise TapError(f"{shards}: sample {source.reader.key(index)} has no class; label all of them")
+    return data, test_data
+
+
+def _resolve_backbone(wanted: BackboneConfig | None, init: Path | None) -> BackboneConfig:
+    """The backbone of a run: the wanted one, which must be that of the run to start from."""
+    if init is None:
+        return wanted or default_backbone()
+    record = load_record(find_checkpoint(Path(init)))["config"]
+    stored = record.get("model", record).get("backbone")
+    if stored is None:
+        raise TapError(f"{init}: its config names no backbone; give a pre-training or fine-tuning run")
+    found = validated(BackboneConfig, stored, f"{init}: config.json")
+    if wanted is not None and wanted != found:
+        differences = differing_keys(found.model_dump(), wanted.model_dump())
+        raise TapError(
+            f"{init}: its backbone is not the wanted one, in {', '.join(differences[:3])} (run and wanted); "
+            "leave backbone out to take that of the run"
+        )
+    return found
+
+
+def _cut_validation(data: SampleData, config: ClassificationConfig, shards: Path) -> tuple[IntArray, IntArray]:
+    """Training and validation samples, after a look at what the set offers."""
+    labels = [data.label(index) for index in range(len(data))]
+    if len(set(labels)) < 2:
+        raise TapError(
+            f"{shards}: {config.train_split} holds {len(set(labels))} class; classification needs two or more"
+        )
+    train, validation = cut_share(labels, config.validation_share, config.train.seed)
+    if not len(validation) or len(train) < 2 or config.train.batch_size < 2:
+        raise TapError(
+            f"{shards}: {len(train)} samples to train on in batches of {config.train.batch_size} and {len(validation)} to "
+            "validate; two to train on in batches of two or more, and one to validate, are the least"
+        )
+    return train, validation
+
+
+def _published(name: str, warmup_epochs: float, backbone_warmup_epochs: float) -> ClassificationConfig:
+    train = TrainConfig(
+        epochs=300,
+        learning_rate=5e-4,
+        min_learning_rate=1e-6,
+        weight_decay=0.05,
+        warmup_epochs=warmup_epochs,
+        eval_every=5,
+        num_workers=8,
+    )
+    return ClassificationConfig(
+        backbone=MODEL_PRESETS[name]().backbone,
+        train=train,
+        augment=AugmentConfig(scale=(0.9, 1.1), rotate_z=180.0),
+        backbone_warmup_epochs=backbone_warmup_epochs,
+    )

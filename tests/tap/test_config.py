@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+
+from tap.config import apply_overrides, differing_keys, load_config, parse_value
+from tap.errors import TapError
+from tap.tasks import CLASSIFICATION_PRESETS, PRETRAIN_PRESETS, TASKS
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3),
+        ("1e-3", 1e-3),
+        ("true", True),
+        ("null", None),
+        ("[0.9, 1.1]", [0.9, 1.1]),
+        ("bf16-mixed", "bf16-mixed"),
+    ],
+)
+def test_values(text: str, value: object) -> None:
+    assert parse_value(text) == value
+
+
+def test_overrides_and_file_give_the_same(tmp_path: Path) -> None:
+    preset = PRETRAIN_PRESETS["small/transformer"]()
+    options = [
+        "train.epochs=3",
+        "augment.scale=[0.8, 1.2]",
+        "model.backbone.settings.depth=4",
+        "train.precision=bf16-mixed",
+    ]
+    file = tmp_path / "run.toml"
+    file.write_text(
+        '[train]\nepochs = 3\nprecision = "bf16-mixed"\n[augment]\nscale = [0.8, 1.2]\n[model.backbone.settings]\ndepth = 4\n'
+    )
+    changed = apply_overrides(preset, options)
+    assert changed == load_config(file, preset)
+    assert (changed.train.epochs, changed.model.backbone.settings["depth"]) == (3, 4)
+    assert preset.train.epochs == 100
+
+
+@pytest.mark.parametrize(
+    ("option", "nearest"),
+    [("trian.epochs=3", "train.epochs"), ("epochs=3", "train.epochs"), ("data.num_point=3", "data.num_points")],
+)
+def test_unknown_key_names_the_nearest(option: str, nearest: str) -> None:
+    with pytest.raises(TapError) as error:
+        apply_overrides(PRETRAIN_PRESETS["small/transformer"](), [option])
+    assert option.split("=")[0] in str(error.value)
+    assert repr(nearest) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_bad_values_and_files_are_one_line(tmp_path: Path) -> None:
+    preset = CLASSIFICATION_PRESETS["small/transformer"]()
+    with pytest.raises(TapError, match=r"train\.epochs.*got 'many'"):
+        apply_overrides(preset, ["train.epochs=many"])
+    with pytest.raises(TapError, match="expected key=value"):
+        apply_overrides(preset, ["train.epochs"])
+    file = tmp_path / "run.toml"
+    file.write_text("train = ")
+    with pytest.raises(TapError, match="TOML"):
+        load_config(file, preset)
+
+
+def test_differing_keys_name_both_values() -> None:
+    assert differing_keys({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}) == ["a.c (2 and 3)"]
+
+
+@pytest.mark.parametrize(("task", "name"), [(task, name) for task, entry in TASKS.items() for name in entry.presets])
+def test_every_preset_survives_json(task: str, name: str) -> None:
+    config = TASKS[task].presets[name]()
+    assert isinstance(config, TASKS[task].config_class)
+    assert type(config).model_validate_json(config.model_dump_json()) == config
+    for field in type(config).model_fields.values():
+        assert field.description

@@ -1,0 +1,44 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tap.errors import TapError
+from tap.run_folder import Table, draw_curves, write_environment
+
+
+def test_rows_are_appended_and_cut(tmp_path: Path) -> None:
+    for step in range(4):
+        Table(tmp_path / "metrics.csv").append({"step": step, "loss": step / 2})
+    table = Table(tmp_path / "metrics.csv")
+    table.cut("step", 2)
+    table.append({"step": 3, "loss": 9.0})
+    assert [(row["step"], row["loss"]) for row in table.rows()] == [
+        ("0", "0.0"),
+        ("1", "0.5"),
+        ("2", "1.0"),
+        ("3", "9.0"),
+    ]
+
+
+def test_a_half_written_row_is_dropped(tmp_path: Path) -> None:
+    table = Table(tmp_path / "metrics.csv")
+    table.append({"step": 1, "loss": 0.5})
+    with table.file.open("a") as stream:
+        stream.write("2")
+    Table(table.file).cut("step", 9)
+    assert [row["step"] for row in Table(table.file).rows()] == ["1"]
+
+
+def test_other_columns_are_refused(tmp_path: Path) -> None:
+    table = Table(tmp_path / "metrics.csv")
+    table.append({"step": 1})
+    with pytest.raises(TapError, match="has the columns"):
+        table.append({"step": 2, "loss": 1.0})
+
+
+def test_environment_and_empty_curves(tmp_path: Path) -> None:
+    write_environment(tmp_path)
+    assert json.loads((tmp_path / "environment.json").read_text())["versions"]["torch"]
+    draw_curves(tmp_path)
+    assert (tmp_path / "curves.png").stat().st_size > 0

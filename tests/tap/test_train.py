@@ -1,0 +1,150 @@
+import csv
+import os
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tap.checkpoint import load_state
+from tap.clock import deferred_interrupt
+from tap.collate import Batch
+from tap.config import apply_overrides
+from tap.errors import TapError
+from tap.task import Silent
+from tap.tasks.pretrain import PretrainConfig, PretrainTask, pretrain
+
+
+class At(Silent):
+    """Does something after a step."""
+
+    def __init__(self, step: int, act: Callable[[], None]) -> None:
+        self.step, self.act = step, act
+
+    def on_step(self, numbers: Mapping[str, Any]) -> None:
+        if numbers["step"] == self.step:
+            self.act()
+
+
+def fail(error: BaseException) -> None:
+    raise error
+
+
+def losses(run: Path) -> list[tuple[str, ...]]:
+    with (run / "metrics.csv").open() as stream:
+        names = ("epoch", "step", "lr", "loss", "foreground_loss", "background_loss", "gradient_norm")
+        return [tuple(row[name] for name in names) for row in csv.DictReader(stream)]
+
+
+@pytest.fixture(scope="module")
+def unbroken(shards: Path, pretrain_config: PretrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "unbroken"
+    pretrain(shards, out, pretrain_config)
+    return out
+
+
+def same_run(one: Path, other: Path) -> None:
+    assert losses(one) == losses(other)
+    assert (one / "eval.csv").read_text() == (other / "eval.csv").read_text()
+    for file in ("model.safetensors", "optimizer.safetensors"):
+        assert (one / "last" / file).read_bytes() == (other / "last" / file).read_bytes()
+
+
+@pytest.mark.parametrize("step", [2, 3, 6])
+def test_stopped_at_a_step_and_resumed_is_the_same_run(
+    step: int, shards: Path, tmp_path: Path, pretrain_config: PretrainConfig, unbroken: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(shards, tmp_path, pretrain_config, progress=At(step, lambda: fail(KeyboardInterrupt())))
+    assert load_state(tmp_path / "last")["step"] == step
+    pretrain(shards, tmp_path, apply_overrides(pretrain_config, ["train.num_workers=1"]), resume=True)
+    same_run(unbroken, tmp_path)
+
+
+def test_a_crash_goes_back_to_the_checkpoint(
+    shards: Path, tmp_path: Path, pretrain_config: PretrainConfig, unbroken: Path
+) -> None:
+    with pytest.raises(RuntimeError):
+        pretrain(shards, tmp_path, pretrain_config, progress=At(5, lambda: fail(RuntimeError())))
+    assert load_state(tmp_path / "last")["step"] == 3
+    pretrain(shards, tmp_path, pretrain_config, resume=True)
+    same_run(unbroken, tmp_path)
+
+
+def test_ctrl_c_in_a_step_waits_for_its_end(shards: Path, tmp_path: Path, pretrain_config: PretrainConfig) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(shards, tmp_path, pretrain_config, progress=At(4, lambda: os.kill(os.getpid(), signal.SIGINT)))
+    assert load_state(tmp_path / "last")["step"] == 4
+    done = []
+
+    def interrupted_block() -> None:
+        with deferred_interrupt():
+            os.kill(os.getpid(), signal.SIGINT)
+            done.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_block()
+    assert done
+
+
+def test_the_run_folder_explains_itself(unbroken: Path) -> None:
+    names = {path.name for path in unbroken.iterdir()}
+    assert names == {
+        "config.json", "environment.json", "metrics.csv", "eval.csv", "curves.png", "pictures", "last", "baseline.safetensors",
+    }  # fmt: skip
+    assert {path.name for path in (unbroken / "pictures").iterdir()} == {"epoch002.png", "epoch003.png"}
+    assert [row[:2] for row in losses(unbroken)] == [(str(1 + step // 3), str(step + 1)) for step in range(9)]
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_step(
+    shards: Path, tmp_path: Path, pretrain_config: PretrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = PretrainTask.training_step
+    seen = []
+
+    def bad(self: PretrainTask, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+        seen.append(1)
+        scale = float("nan") if len(seen) == 5 else 1.0
+        return {name: loss * scale for name, loss in good(self, model, batch).items()}
+
+    monkeypatch.setattr(PretrainTask, "training_step", bad)
+    with pytest.raises(TapError, match=r"loss is nan at step 5 \(epoch 2\)"):
+        pretrain(shards, tmp_path, pretrain_config)
+    assert load_state(tmp_path / "last")["step"] == 3
+
+
+def test_a_folder_with_another_run_is_refused(shards: Path, pretrain_config: PretrainConfig, unbroken: Path) -> None:
+    with pytest.raises(TapError, match="holds a run already"):
+        pretrain(shards, unbroken, pretrain_config)
+    with pytest.raises(TapError, match=r"config\.train\.epochs \(3 and 4\)"):
+        pretrain(shards, unbroken, apply_overrides(pretrain_config, ["train.epochs=4"]), resume=True)
+
+
+def test_a_finished_run_resumes_to_its_result(shards: Path, pretrain_config: PretrainConfig, unbroken: Path) -> None:
+    before = (unbroken / "eval.csv").read_text()
+    result = pretrain(shards, unbroken, pretrain_config, resume=True)
+    assert (result["epochs"], result["steps"]) == (3, 9)
+    assert f"{result['metrics']['loss']}" in before
+    assert (unbroken / "eval.csv").read_text() == before
+    assert Path(result["picture"]).is_file()
+
+
+def test_bfloat16_runs(shards: Path, tmp_path: Path, pretrain_config: PretrainConfig) -> None:
+    config = apply_overrides(pretrain_config, ["train.precision=bf16-mixed", "train.epochs=1"])
+    assert pretrain(shards, tmp_path, config)["steps"] == 3
+
+
+def test_an_unknown_accelerator_is_one_line(shards: Path, tmp_path: Path, pretrain_config: PretrainConfig) -> None:
+    with pytest.raises(TapError, match=r"train\.accelerator=warp"):
+        pretrain(shards, tmp_path, apply_overrides(pretrain_config, ["train.accelerator=warp"]))
+
+
+def test_a_file_in_the_place_of_the_run_is_one_line(
+    shards: Path, tmp_path: Path, pretrain_config: PretrainConfig
+) -> None:
+    (tmp_path / "run").write_text("")
+    with pytest.raises(TapError, match="cannot be written"):
+        pretrain(shards, tmp_path / "run", pretrain_config)

@@ -1,0 +1,81 @@
+"""The README's commands and Python run as they stand there, in a folder laid out as it says."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from render.shapes import make_shape, write_shape_collection
+from render.write_mesh import write_mesh
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# What makes the commands quick enough for a test; each is a setting of its command.
+QUICK = {
+    "render": ["--set", "image_size=112", "--set", "num_points=1024"],
+    "pretrain": ["--set", "train.epochs=1", "--set", "train.batch_size=4", "--set", "data.num_views=1"],
+    "finetune": ["--set", "train.epochs=1", "--set", "train.batch_size=4"],
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=300, env=environment)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`meshes/`, `chair.off`, and all that the README's commands make of them."""
+    place = tmp_path_factory.mktemp("newcomer")
+    write_shape_collection(place / "meshes", num_per_family=6, seed=0, families=("mug", "table"), test_share=0.34)
+    write_mesh(make_shape("chair", np.random.default_rng(0)), place / "chair.off")
+    commands = [line.split("#")[0] for line in "\n".join(blocks("")).splitlines() if line.startswith("tap ")]
+    assert len(commands) == 4
+    for command in commands:
+        words = shlex.split(command)
+        done = run([sys.executable, "-m", "cli.main", *words[1:], *QUICK[words[1]]], place)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return place
+
+
+def test_the_commands_leave_what_the_readme_says(folder: Path) -> None:
+    assert (folder / "shards" / "train-000000.tar").exists()
+    assert (folder / "shards" / "train-000000.json").exists()
+    assert (folder / "shards" / "manifest.json").exists()
+    for name in ("config.json", "environment.json", "metrics.csv", "eval.csv", "curves.png"):
+        assert (folder / "runs" / "tap" / name).exists()
+    assert list((folder / "runs" / "tap" / "pictures").glob("*.png"))
+    for run_name in ("classify", "scratch"):
+        assert (folder / "runs" / run_name / "result.json").exists()
+
+
+@pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0])
+def test_the_python_runs(folder: Path, code: str) -> None:
+    done = run([sys.executable, "-c", code], folder)
+    assert done.returncode == 0, done.stderr
+
+
+def test_links_and_pictures_exist_and_nothing_is_left_to_fill_in() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert target.startswith("http") or (ROOT / target).exists(), target
+    assert "@@" not in README
+
+
+def test_the_map_names_every_module() -> None:
+    listed = set(re.findall(r"^\| `((?:render|shards|tap|cli)/[a-z_0-9/]+\.py)` \|", README, flags=re.MULTILINE))
+    present = {
+        path.relative_to(ROOT).as_posix()
+        for package in ("render", "shards", "tap", "cli")
+        for path in (ROOT / package).rglob("*.py")
+        if path.name not in ("__init__.py", "errors.py")
+    }
+    assert listed == present
