@@ -272,18 +272,22 @@ def _resolve(packed, size, parallel, faces, camera, intrinsics, face, depth, bar
                 _corner_weights(camera, faces[index, 0], faces[index, 1], faces[index, 2], parallel, weights)
                 current = index
             x = (column + 0.5 - cx) / fx
-            w0 = max(weights[0, 0] * x + weights[0, 1] * y + weights[0, 2], 0.0)
-            w1 = max(weights[1, 0] * x + weights[1, 1] * y + weights[1, 2], 0.0)
-            w2 = max(weights[2, 0] * x + weights[2, 1] * y + weights[2, 2], 0.0)
-            total = w0 + w1 + w2
-            if not total > 0.0:  # seen exactly edge-on
-                w0, w1, w2, total = 1.0, 1.0, 1.0, 3.0
-            bary[row, column, 0], bary[row, column, 1], bary[row, column, 2] = w0 / total, w1 / total, w2 / total
+            w0 = weights[0, 0] * x + weights[0, 1] * y + weights[0, 2]
+            w1 = weights[1, 0] * x + weights[1, 1] * y + weights[1, 2]
+            w2 = weights[2, 0] * x + weights[2, 1] * y + weights[2, 2]
+            if parallel and w0 >= 0.0 and w1 >= 0.0 and w2 >= 0.0:  # they sum to 1 by construction
+                share = 1.0
+            else:
+                w0, w1, w2 = max(w0, 0.0), max(w1, 0.0), max(w2, 0.0)
+                if not w0 + w1 + w2 > 0.0:  # seen exactly edge-on
+                    w0, w1, w2 = 1.0, 1.0, 1.0
+                share = 1.0 / (w0 + w1 + w2)
+            bary[row, column, 0], bary[row, column, 1], bary[row, column, 2] = w0 * share, w1 * share, w2 * share
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _corner_weights(camera, a, b, c, parallel, weights):  # type: ignore[no-untyped-def]
-    """Unnormalised barycentrics as linear functions of the sensor position (x, y, 1), oriented to be positive inside.
+    """Barycentrics as linear functions of the sensor position (x, y, 1), positive inside; under perspective not normalised.
 
     Parallel rays meet the plane at (x, y): signed areas. Perspective rays (x, y, 1) t: volumes spanned with two corners.
     """
@@ -299,7 +303,9 @@ def _corner_weights(camera, a, b, c, parallel, weights):  # type: ignore[no-unty
             weights[k, 2] = p[0] * q[1] - p[1] * q[0]
     first = camera[a]
     z = 1.0 if parallel else first[2]
-    if weights[0, 0] * first[0] + weights[0, 1] * first[1] + weights[0, 2] * z < 0:
+    scale = weights[0, 0] * first[0] + weights[0, 1] * first[1] + weights[0, 2] * z  # at a corner: its own full weight
+    if scale != 0.0:
+        scale = 1.0 / scale if parallel else np.sign(scale)
         for k in range(3):
             for axis in range(3):
-                weights[k, axis] = -weights[k, axis]
+                weights[k, axis] *= scale

@@ -1,5 +1,6 @@
 """The README's commands and Python run as they stand there, in a folder laid out as it says."""
 
+import ast
 import os
 import re
 import shlex
@@ -18,7 +19,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 # What makes the commands quick enough for a test; each is a setting of its command.
 QUICK = {
     "render": ["--set", "image_size=112", "--set", "num_points=1024"],
-    "pretrain": ["--set", "train.epochs=1", "--set", "train.batch_size=4", "--set", "data.num_views=1"],
+    "pretrain": ["--set", "train.epochs=1", "--set", "train.log_every=1", "--set", "train.batch_size=4", "--set", "data.num_views=1"],
     "finetune": ["--set", "train.epochs=1", "--set", "train.batch_size=4"],
 }
 
@@ -70,12 +71,17 @@ def test_links_and_pictures_exist_and_nothing_is_left_to_fill_in() -> None:
     assert "@@" not in README
 
 
-def test_the_map_names_every_module() -> None:
-    listed = set(re.findall(r"^\| `((?:render|shards|tap|cli)/[a-z_0-9/]+\.py)` \|", README, flags=re.MULTILINE))
-    present = {
-        path.relative_to(ROOT).as_posix()
+def first_sentence(path: Path) -> str:
+    text = " ".join((ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split())
+    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0]
+
+
+def test_the_map_has_every_module_with_the_first_sentence_of_its_docstring() -> None:
+    listed = re.findall(r"^\| `((?:render|shards|tap|cli)/[a-z_0-9/]+\.py)` \| (.*) \|$", README, flags=re.MULTILINE)
+    present = [
+        (path.relative_to(ROOT).as_posix(), first_sentence(path))
         for package in ("render", "shards", "tap", "cli")
-        for path in (ROOT / package).rglob("*.py")
+        for path in sorted((ROOT / package).rglob("*.py"))
         if path.name not in ("__init__.py", "errors.py")
-    }
+    ]
     assert listed == present
