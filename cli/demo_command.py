@@ -53,7 +53,8 @@ def run_demo(out: Path, workers: int, quick: bool) -> None:
         overrides=["image_size=112", "num_points=2048", "samples_per_shard=64"],
         workers=workers, resume=False, overwrite=False,
     )  # fmt: skip
-    sheet = contact_sheet(ShardReader(shards, "train"), out / "contact_sheet.png")
+    with ShardReader(shards, "train") as reader:
+        sheet = contact_sheet(reader, out / "contact_sheet.png")
     console.rule("2 of 4: pre-training: drawing each object from an instructed pose")
     pretrained = _pretrain(shards, out / "pretrain", quick)
     accuracies = {}
@@ -72,12 +73,17 @@ def run_demo(out: Path, workers: int, quick: bool) -> None:
 
 
 def _prepare(out: Path) -> None:
-    if out.exists() and any(out.iterdir()) and not (out / _MARK).exists():
-        raise TapError(f"{out}: is not empty and holds no demo; choose another folder with --out")
-    if out.exists():
-        shutil.rmtree(out)
-    out.mkdir(parents=True)
-    (out / _MARK).write_text("Made by `tap demo`, which replaces this folder when it runs again.\n", encoding="utf-8")
+    try:
+        if out.exists() and any(out.iterdir()) and not (out / _MARK).exists():
+            raise TapError(f"{out}: is not empty and holds no demo; choose another folder with --out")
+        if out.exists():
+            shutil.rmtree(out)
+        out.mkdir(parents=True)
+        mark = "Made by `tap demo`, which replaces this folder when it runs again.\n"
+        (out / _MARK).write_text(mark, encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror or error
+        raise TapError(f"{out}: cannot be made afresh: {reason}; choose another folder with --out") from error
 
 
 def _pretrain(shards: Path, run: Path, quick: bool) -> dict[str, Any]:

@@ -16,10 +16,17 @@ FAILED, INTERRUPTED = 1, 130
 Parameters = ParamSpec("Parameters")
 
 
-def reported(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
+STOPPED = "stopped; what was finished is kept, and the same command with --resume goes on"
+
+
+def reported(command: Callable[Parameters, None], stopped: str = STOPPED) -> Callable[Parameters, None]:
     """The command with its expected errors told in one line on standard error.
 
     It exits with 1 after an expected error and with 130 after Ctrl-C; wrong usage is typer's, with 2.
+
+    Args:
+        command: a command's function.
+        stopped: what to say after Ctrl-C.
     """
 
     @functools.wraps(command)
@@ -30,7 +37,7 @@ def reported(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
             _say(f"error: {' '.join(str(error).split())}", "red")
             raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
-            _say("stopped; what was finished is kept, and the same command with --resume goes on", "yellow")
+            _say(stopped, "yellow")
             raise typer.Exit(INTERRUPTED) from None
 
     return run

@@ -1,5 +1,6 @@
 """The `tap` command: names the stages and hands over. Each command's work is a plain function in another file."""
 
+import functools
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +30,7 @@ Shards = Annotated[Path, typer.Argument(help="Folder of shards, as `tap render` 
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")]
 
 
-@app.command(epilog="Example: tap render ShapeNet/ --out shards --up y --workers 8")
+@app.command(epilog="Example: tap render ModelNet40/ --out shards --up z --workers 8")
 @reported
 def render(
     src: Annotated[Path, typer.Argument(help="Folder of meshes (.off .obj .ply .stl .glb).", show_default=False)],
@@ -48,8 +49,10 @@ def render(
     projection: Annotated[str | None, typer.Option(help="parallel or perspective.  (default: parallel)")] = None,
     antialias: Annotated[bool, typer.Option("--antialias", help="Average the grey of 9 samples a pixel.")] = False,
     backend: Annotated[str | None, typer.Option(help="cpu, open3d or pytorch3d.  (default: cpu)")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Do only what no valid record proves done.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; each takes whole shards.")] = 1,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Do only what no valid record proves done; failed meshes count as done.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the shards in --out.")] = False,
     config: Config = None,
     settings: Set = None,
@@ -57,7 +60,8 @@ def render(
     """Render posed views of every mesh below SRC into webdataset shards.
 
     Each sample holds its views, surface points with normals, and camera matrices. A mesh that cannot be rendered is recorded
-    with its reason and the run goes on. The bytes do not depend on --workers.
+    with its reason and the run goes on. The bytes do not depend on --workers. To try failed meshes again, or after meshes
+    changed, use --overwrite.
 
     Further settings for --set: image_size=224, num_points=8192, seed=0, samples_per_shard=128, shade.ambient, shade.diffuse.
     """
@@ -121,7 +125,7 @@ def classification(
 
 
 @app.command(epilog="Example: tap demo --out demo")
-@reported
+@functools.partial(reported, stopped="stopped; the demo starts over when it is run again")
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for all that the demo makes.")] = Path("demo"),
     workers: Annotated[int, typer.Option(min=1, help="Processes to render with.")] = 2,

@@ -1,8 +1,10 @@
 """`tap render`: find meshes, render them into shards, show how it goes, say what came out."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
 from rich.console import Console
 from rich.markup import escape
 
@@ -10,10 +12,10 @@ from cli.progress import RenderProgress
 from cli.render_job import RenderJob, rig_digest
 from render import RenderConfig, RenderError, find_meshes
 from render.rasterizers import load_rasterizer
-from render.rig import Viewpoint, load_rig
+from render.rig import Rig, Viewpoint, checked_cameras, load_rig
 from render.sources import Listing
 from shards import BuildOptions, BuildReport, Failure, Source, build_shards, unique_keys
-from tap.config import apply_overrides, load_config
+from tap.config import apply_overrides, load_config, validated
 
 _SHOWN_FAILURES = 5
 
@@ -21,7 +23,7 @@ _SHOWN_FAILURES = 5
 class RenderSettings(RenderConfig):
     """What --set and --config may change: the render, and how many samples go into a shard."""
 
-    samples_per_shard: int = 128
+    samples_per_shard: int = Field(128, ge=1, description="meshes in a shard at most")
 
 
 def render_folder(
@@ -57,23 +59,26 @@ def render_folder(
     config = RenderConfig(**settings.model_dump(exclude={"samples_per_shard"}))
     load_rasterizer(config.backend)  # a wrong name, or a rig that fails, ends the run here and not in a worker
     rig = load_rig(config.rig)
-    num_views = rig(Viewpoint(config.image_size, config.projection)).num_views
+    cameras = checked_cameras(config.rig, rig, Viewpoint(config.image_size, config.projection, config.seed))
+    _check_picklable(config.rig, rig, workers)
     listing = find_meshes(src, layout)  # type: ignore[arg-type]  # find_meshes refuses what is no layout
     console.print(escape(listing.describe()), soft_wrap=True)
     console.print(
-        f"rig {escape(config.rig)}, {num_views} views of {config.image_size} px, {config.projection}; "
+        f"rig {escape(config.rig)}, {cameras.num_views} views of {config.image_size} px, {config.projection}; "
         f"{config.num_points:,} points; up {config.up}; backend {config.backend}; {workers} worker(s)",
         soft_wrap=True,
     )
     options = BuildOptions(
         samples_per_shard=settings.samples_per_shard, num_workers=workers, resume=resume, overwrite=overwrite
     )
-    stored = config.model_dump() | {"layout": listing.layout, "rig_sha256": rig_digest(config.rig)}
+    stored = config.model_dump() | {"layout": listing.layout, "rig_sha256": rig_digest(cameras)}
     with RenderProgress(len(listing.sources)) as progress:
         report = build_shards(
             _sources(listing), RenderJob(config, rig), out, stored, options, progress.advance, (RenderError,)
         )
     _tell(console, report, out)
+    if not report.num_samples:
+        raise RenderError(f"{src}: none of {len(listing.sources):,} meshes could be rendered; the reasons are above")
     return report
 
 
@@ -82,11 +87,20 @@ def _settings(given: dict[str, Any], config_file: Path | None, overrides: list[s
     if config_file is not None:
         settings = load_config(config_file, settings)
     settings = apply_overrides(settings, overrides)
-    return apply_overrides(settings, [f"{name}={_literal(value)}" for name, value in given.items()])
+    for name, value in given.items():  # one by one, so that an error names the option that was typed
+        settings = validated(RenderSettings, settings.model_dump() | {name: value}, f"--{name}")
+    return settings
 
 
-def _literal(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _check_picklable(spec: str, rig: Rig, workers: int) -> None:
+    if workers > 1:
+        try:
+            pickle.dumps(rig)
+        except Exception as error:  # objects refuse to be pickled in many ways
+            raise RenderError(
+                f"rig {spec!r}: cannot be sent to worker processes ({error}); make it a function of a module, "
+                "or use --workers 1"
+            ) from error
 
 
 def _sources(listing: Listing) -> list[Source]:

@@ -5,6 +5,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from render.camera import Cameras
 from render.config import RenderConfig
 from render.errors import RenderError
 from render.mesh import read_mesh
@@ -74,7 +75,6 @@ class RenderJob:
         }
 
 
-def rig_digest(rig: str) -> str | None:
-    """SHA-256 of a rig's file, so that a changed rig is another config; None for a rig that is no file."""
-    path = Path(rig)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.suffix in (".toml", ".json") else None
+def rig_digest(cameras: Cameras) -> str:
+    """SHA-256 of a rig's cameras, so that a file or function that changed under its name is another config."""
+    return hashlib.sha256(cameras.world_to_camera.tobytes() + cameras.intrinsics.tobytes()).hexdigest()

@@ -30,7 +30,7 @@ class Cameras:
 
     Attributes:
         world_to_camera: (V, 4, 4) float32, rigid.
-        intrinsics: (V, 3, 3) float32, pixels (parallel: pixels per world unit).
+        intrinsics: (V, 3, 3) float32, pixels (parallel: pixels per world unit), without skew.
         projection: ``parallel`` or ``perspective``.
         image_size: side of the square image in pixels.
     """
@@ -60,6 +60,11 @@ class Cameras:
             self.world_to_camera[:, 3], [0.0, 0.0, 0.0, 1.0]
         ):
             raise RenderError("cameras: world_to_camera must be a rotation and a translation over the row 0 0 0 1")
+        if not (np.linalg.det(rotation) > 0).all():
+            raise RenderError("cameras: world_to_camera holds a reflection; views would be mirrored")
+        zeros = self.intrinsics[:, [0, 1, 2, 2], [1, 0, 0, 1]]
+        if (self.intrinsics[:, [0, 1], [0, 1]] <= 0).any() or zeros.any() or (self.intrinsics[:, 2, 2] != 1).any():
+            raise RenderError("cameras: intrinsics must be [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] with fx, fy > 0")
 
     @property
     def num_views(self) -> int:

@@ -29,14 +29,15 @@ class Mesh:
 
 
 def read_mesh(path: Path, content: bytes | None = None) -> Mesh:
-    """The triangles of a mesh file, scene transforms applied, polygons split, vertices as the file has them.
+    """The triangles of a mesh file, scene transforms applied, polygons split.
 
     Args:
         path: the file; its suffix (any case) names the format.
         content: the file's bytes, if already read.
 
     Returns:
-        Mesh with at least one face and only finite, valid vertices in use.
+        Mesh with at least one face and only finite, valid vertices in use. Vertices are as trimesh reads them: an .stl has
+        three a face, and an .obj one for each pair of position and texture coordinate.
 
     Raises:
         RenderError: unknown suffix, unreadable or damaged file, no faces, an index out of range, a vertex in use that is
@@ -51,6 +52,7 @@ def read_mesh(path: Path, content: bytes | None = None) -> Mesh:
         raise RenderError(f"{path}: cannot read: {error.strerror}") from error
     if suffix == ".off":
         content = _GLUED_OFF_HEADER.sub(rb"OFF\n", content, count=1)
+        _check_off_is_whole(path, content)
     vertices, faces = _load_with_trimesh(path, suffix, content)
     return checked(Mesh(vertices, faces), str(path))
 
@@ -73,6 +75,22 @@ def checked(mesh: Mesh, where: str) -> Mesh:
     if not np.isfinite(mesh.vertices).all() and not np.isfinite(mesh.vertices[np.unique(mesh.faces)]).all():
         raise RenderError(f"{where}: a vertex in use is not finite (NaN or infinite)")
     return mesh
+
+
+def _check_off_is_whole(path: Path, content: bytes) -> None:
+    """Refuse an .off file with fewer rows than its header announces; trimesh reads what is there."""
+    rows = [row for row in (line.split(b"#")[0].split() for line in content.splitlines()) if row]
+    numbers = [row for row in rows if not row[0].upper().endswith(b"OFF")]
+    try:
+        num_vertices, num_faces = int(numbers[0][0]), int(numbers[0][1])
+    except (IndexError, ValueError) as error:
+        raise RenderError(f"{path}: cannot read as .off: no line with the numbers of vertices and faces") from error
+    found = len(numbers) - 1
+    if found < num_vertices + num_faces:
+        raise RenderError(
+            f"{path}: cannot read as .off: the header announces {num_vertices} vertices and {num_faces} faces, "
+            f"{found} lines follow; the file is cut short"
+        )
 
 
 def _load_with_trimesh(

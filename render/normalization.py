@@ -1,7 +1,7 @@
 """Bringing a mesh into the world frame: +z up, centroid at the origin, unit radius. And the way back."""
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,8 @@ from render.mesh import Mesh
 
 UpAxis = Literal["y", "z"]
 Normalization = Literal["sphere", "none"]
-UP_AXES: tuple[str, ...] = get_args(UpAxis)
+# Views and points are float32: world units beyond this would overflow when squared, or vanish.
+_LARGEST_UNIT = 1e15
 # Rows are the world axes in file coordinates: a quarter turn about x brings +y up to +z.
 UP_ROTATIONS: dict[str, npt.NDArray[np.float64]] = {
     "y": np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]]),
@@ -65,6 +66,12 @@ def normalize(mesh: Mesh, up: UpAxis = "z", how: Normalization = "sphere", where
     if not areas.sum() > 0:
         raise RenderError(f"{where}: the surface has no area (every face is degenerate)")
     if how == "none":
+        largest = float(np.abs(vertices).max())
+        if not 1 / _LARGEST_UNIT < extent <= largest * 2 < _LARGEST_UNIT:
+            raise RenderError(
+                f"{where}: {extent:.3g} wide and up to {largest:.3g} from its origin, beyond float32's reach without "
+                "normalisation; use --normalize sphere"
+            )
         kept = Mesh(np.ascontiguousarray(vertices @ rotation.T), faces)
         return Normalized(kept, np.zeros(3), 1.0, areas * extent**2)
     centroid = (areas[:, None] * centroids).sum(axis=0) / areas.sum()

@@ -11,7 +11,7 @@ from render.mesh import Mesh
 from render.normalization import Normalized, normalize
 from render.quality import view_flags
 from render.rasterizers import load_rasterizer
-from render.rig import Rig, Viewpoint, load_rig
+from render.rig import Rig, Viewpoint, checked_cameras, load_rig
 from render.sample import generator_for, sample_surface
 from render.shade import SUPERSAMPLING, shade_flat
 
@@ -58,7 +58,7 @@ def render_mesh(
     rig = rig or load_rig(config.rig)
     rasterize = load_rasterizer(config.backend)
     normalized = normalize(mesh, config.up, config.normalize, where)
-    cameras = rig(Viewpoint(config.image_size, config.projection, config.seed, key))
+    cameras = checked_cameras(config.rig, rig, Viewpoint(config.image_size, config.projection, config.seed, key))
     fine = supersampled(cameras) if config.antialias else cameras
     views = shade_flat(normalized.mesh, cameras, rasterize(normalized.mesh, fine), config.shade)
     points = sample_surface(normalized.mesh, normalized.face_areas, config.num_points, generator_for(config.seed, key))

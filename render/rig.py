@@ -94,6 +94,25 @@ def mvcnn12(viewpoint: Viewpoint) -> Cameras:
 RIGS: dict[str, Rig] = {"mvcnn12": mvcnn12}
 
 
+def checked_cameras(spec: str, rig: Rig, viewpoint: Viewpoint) -> Cameras:
+    """The cameras of a rig for a viewpoint, with a user's mistakes told as such.
+
+    Raises:
+        RenderError: the rig fails or returns no Cameras.
+    """
+    try:
+        cameras = rig(viewpoint)
+    except RenderError:
+        raise
+    except Exception as error:  # a user's code may fail in any way
+        raise RenderError(f"rig {spec!r}: fails with {type(error).__name__}: {error}") from error
+    if not isinstance(cameras, Cameras):
+        raise RenderError(
+            f"rig {spec!r}: returns {type(cameras).__name__}; it must take a Viewpoint and return Cameras"
+        )
+    return cameras
+
+
 def load_rig(spec: str) -> Rig:
     """The rig that ``spec`` names.
 
@@ -115,8 +134,10 @@ def load_rig(spec: str) -> Rig:
         module_name, _, name = spec.partition(":")
         try:
             found = getattr(importlib.import_module(module_name), name)
-        except (ImportError, AttributeError) as error:
-            raise RenderError(f"rig {spec!r}: {error}; it must be importable as package.module:function") from error
+        except Exception as error:  # importing runs a user's code, which may fail in any way
+            raise RenderError(
+                f"rig {spec!r}: {type(error).__name__}: {error}; it must be importable as package.module:function"
+            ) from error
         if not callable(found):
             raise RenderError(f"rig {spec!r}: not callable; it must take a Viewpoint and return Cameras")
         rig: Rig = found
@@ -142,6 +163,11 @@ class _FileRig:
         except (OSError, ValueError) as error:
             raise RenderError(f"{path}: cannot read the rig: {error}") from error
         views = content.get("views") if isinstance(content, dict) else None
+        unknown = set(content) - {"views", "image_size"} if isinstance(content, dict) else set()
+        if unknown:
+            raise RenderError(
+                f"{path}: unknown key {sorted(unknown)[0]!r}; a rig file has 'views' and maybe 'image_size'"
+            )
         if not isinstance(views, list) or not views or not all(isinstance(view, dict) for view in views):
             raise RenderError(f"{path}: a rig file needs a list 'views', each with azimuth and elevation, or matrices")
         for index, view in enumerate(views):
@@ -166,7 +192,7 @@ class _FileRig:
             if self.image_size != viewpoint.image_size:
                 raise RenderError(
                     f"{self.path}: its intrinsics are for image_size {self.image_size}, the render asks for "
-                    f"{viewpoint.image_size}; set image_size in the file and --image-size alike"
+                    f"{viewpoint.image_size}; give both the same, with image_size in the file and --set image_size="
                 )
             return Cameras(
                 world_to_camera=np.array([view["world_to_camera"] for view in self.views], np.float32),

@@ -117,9 +117,11 @@ def _fits(path: PurePosixPath, layout: str) -> bool:
 
 
 def _source(folder: Path, path: PurePosixPath, layout: str) -> MeshSource:
+    # A name that is not UTF-8 is opened as it is and written down with its bytes escaped.
+    parts = [os.fsencode(part).decode("utf-8", "backslashreplace") for part in path.parts]
     return MeshSource(
         path=str(folder / path),
-        relative=str(path),
-        category=UNLABELED if layout == "flat" else path.parts[0],
+        relative="/".join(parts),
+        category=UNLABELED if layout == "flat" else parts[0],
         split=path.parts[1] if layout == "modelnet" else "train",
     )

@@ -133,7 +133,7 @@ def _prepare(
             f"{folder}: holds {present[0].name} of an earlier run; --resume goes on with it, --overwrite removes it"
         )
     if options.overwrite:
-        clear_set(folder)
+        clear_set(folder, {plan.name for plan in plans})
         return {}
     if not present:
         return {}

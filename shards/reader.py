@@ -1,7 +1,7 @@
 """Random access to the samples of a set, decoding only what is asked for.
 
-Open tars and their indexes belong to a process: a reader that is pickled, or carried over a fork, opens its own. One
-reader is not meant for several threads.
+Open tars and their indexes are not pickled: a worker process that is sent a reader opens its own. One reader is not meant
+for several threads.
 """
 
 from __future__ import annotations
@@ -170,9 +170,11 @@ class _OpenTar:
     def __init__(self, path: Path, entry: ShardEntry) -> None:
         self.path = path
         try:
-            self.descriptor = os.open(path, os.O_RDONLY)
+            # A file object rather than a bare descriptor: one that is dropped closes itself.
+            self._file = path.open("rb", buffering=0)
         except OSError as error:
             raise ShardError(f"{path}: cannot be opened: {error.strerror}") from error
+        self.descriptor = self._file.fileno()
         try:
             self.samples = read_index(self.descriptor, str(path))
             if len(self.samples) != entry.count:
@@ -184,7 +186,7 @@ class _OpenTar:
             raise
 
     def close(self) -> None:
-        os.close(self.descriptor)
+        self._file.close()
 
 
 def _trusted_manifest(folder: Path) -> Manifest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,27 @@ def set_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _belongs(path.name) and path.is_file())
 
 
-def clear_set(folder: Path) -> None:
+def clear_set(folder: Path, planned: Collection[str] = ()) -> None:
     """Removes the files of a shard set, and only them.
 
+    Args:
+        folder: where.
+        planned: names of shards that will be written here, whose unfinished tars may lie there without a record.
+
     Raises:
-        ShardError: a file cannot be removed.
+        ShardError: a file is named like one of a set but is none, in which case nothing is removed; or a file cannot be
+            removed.
     """
+    files = set_files(folder)
+    known = set(planned) | {path.stem for path in files if path.suffix == ".json" and _is_ours(path, ())}
+    foreign = next((path for path in files if not _is_ours(path, known)), None)
+    if foreign is not None:
+        raise ShardError(
+            f"{foreign}: named like a file of a shard set, but not one that can be recognised; nothing was removed: move it "
+            "away, or choose another folder"
+        )
     # Records first: a half-removed set must not look finished.
-    for path in sorted(set_files(folder), key=lambda path: path.suffix != ".json"):
+    for path in sorted(files, key=lambda path: path.suffix != ".json"):
         try:
             path.unlink()
         except OSError as error:
@@ -77,6 +90,20 @@ def finished_records(folder: Path, plans: Sequence[ShardPlan], config_hash: str)
         if accounted and same_job and _tar_is_intact(folder / f"{plan.name}.tar", record):
             done[plan.name] = record
     return done
+
+
+def _is_ours(path: Path, known: Collection[str]) -> bool:
+    """Whether content, or a known shard name, shows a file with a set's name to be of a set."""
+    if TEMPORARY_FILE.fullmatch(path.name) or path.stem in known:
+        return True
+    try:
+        if path.name == MANIFEST_NAME:
+            read_manifest(path.parent)
+        else:
+            return path.suffix == ".json" and read_record(path).name == path.stem
+    except ShardError:
+        return False
+    return True
 
 
 def _belongs(name: str) -> bool:

@@ -20,15 +20,24 @@ class MemoryBuilder(nn.Module):
         channels: C of the memory.
         octaves: Fourier octaves of the centers; 0 feeds them as they are, as the paper does.
         pad_token: append the learnable background entry.
+        norm: normalise the memory, so that attention can tell its entries apart from the first step.
     Source: Take-A-Photo, equation 7. The authors' code creates the pad token and never uses it; their MLP's hidden
-        layer is as wide as its input, ours as its output.
+        layer is as wide as its input, ours as its output. Departures that only the small preset makes: the norm, and
+        with octaves an initialisation in which tokens and centers weigh alike. Hundreds of token channels otherwise
+        drown the few of a place, and attention takes long to find where things are.
     """
 
-    def __init__(self, token_channels: int, channels: int, octaves: int, pad_token: bool) -> None:
+    def __init__(self, token_channels: int, channels: int, octaves: int, pad_token: bool, norm: bool = False) -> None:
         super().__init__()
         self.encoding = FourierEncoding(octaves)
         width = token_channels + self.encoding.width(3)
         self.mlp = nn.Sequential(nn.Linear(width, channels), nn.GELU(), nn.Linear(channels, channels))
+        if octaves:
+            # A normalised token channel has variance 1, a sine or cosine 1/2.
+            gain = (token_channels / (self.encoding.width(3) / 2)) ** 0.5
+            with torch.no_grad():
+                self.mlp[0].get_parameter("weight")[:, token_channels:].mul_(gain)
+        self.norm = nn.LayerNorm(channels) if norm else nn.Identity()
         self.pad_token: nn.Parameter | None = None
         if pad_token:
             self.pad_token = nn.Parameter(torch.zeros(channels))
@@ -49,7 +58,7 @@ class MemoryBuilder(nn.Module):
         memory: Tensor = self.mlp(torch.cat([encoded.tokens, places], dim=-1))  # (B, G, C)
         mask = encoded.token_mask
         if self.pad_token is None:
-            return memory, mask
+            return self.norm(memory), mask
         pad = self.pad_token.to(memory.dtype).expand(len(memory), 1, -1)  # (B, 1, C)
-        memory = torch.cat([memory, pad], dim=1)  # (B, G + 1, C)
+        memory = self.norm(torch.cat([memory, pad], dim=1))  # (B, G + 1, C)
         return memory, None if mask is None else F.pad(mask, (0, 1), value=True)

@@ -26,6 +26,7 @@ class PhotographConfig(BaseModel, frozen=True, extra="forbid"):
     cells: int = Field(default=7, gt=0, description="cells of the feature map along a side")
     query_octaves: int = Field(default=0, ge=0, le=16, description="Fourier octaves of the queries; 0 is raw numbers")
     memory_octaves: int = Field(default=0, ge=0, le=16, description="Fourier octaves of the tokens' centers")
+    memory_norm: bool = Field(default=False, description="layer norm on the memory; not in the paper, learns sooner")
     query_origin: bool = Field(default=True, description="queries hold the line's point nearest to the world origin")
     query_direction: bool = Field(default=True, description="queries hold the line's direction")
     query_position: bool = Field(default=True, description="queries hold the cell's place in the image")
@@ -99,7 +100,9 @@ class Photograph(nn.Module):
         self.cells = config.cells
         self.channels = config.channels
         self.query = QueryGenerator(config.channels, config.cells, image_size, config.query_octaves, config.query_parts)
-        self.memory = MemoryBuilder(token_channels, config.channels, config.memory_octaves, config.pad_token)
+        self.memory = MemoryBuilder(
+            token_channels, config.channels, config.memory_octaves, config.pad_token, config.memory_norm
+        )
         rates = rising_drop_path(config.drop_path, config.layers)
         self.blocks = nn.ModuleList([PhotographBlock(config, rate) for rate in rates])
 

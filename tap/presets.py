@@ -45,7 +45,15 @@ def small_transformer() -> ModelConfig:
     )
     return ModelConfig(
         backbone=_transformer(backbone),
-        photograph=PhotographConfig(channels=128, layers=3, num_heads=4, query_octaves=4, memory_octaves=4),
+        photograph=PhotographConfig(
+            channels=128,
+            layers=3,
+            num_heads=4,
+            drop_path=0.0,  # a short run has nothing to regularise
+            query_octaves=4,
+            memory_octaves=4,
+            memory_norm=True,
+        ),
         generator=GeneratorConfig(strides=(2, 2, 2, 2)),
         image_size=112,
     )

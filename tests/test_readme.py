@@ -19,7 +19,16 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 # What makes the commands quick enough for a test; each is a setting of its command.
 QUICK = {
     "render": ["--set", "image_size=112", "--set", "num_points=1024"],
-    "pretrain": ["--set", "train.epochs=1", "--set", "train.log_every=1", "--set", "train.batch_size=4", "--set", "data.num_views=1"],
+    "pretrain": [
+        "--set",
+        "train.epochs=1",
+        "--set",
+        "train.log_every=1",
+        "--set",
+        "train.batch_size=4",
+        "--set",
+        "data.num_views=1",
+    ],
     "finetune": ["--set", "train.epochs=1", "--set", "train.batch_size=4"],
 }
 

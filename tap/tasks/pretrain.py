@@ -53,6 +53,9 @@ class PretrainConfig(BaseModel):
         default_factory=lambda: AugmentConfig(scale=(0.9, 1.1)), description="Moves points and cameras together."
     )
     loss: LossConfig = Field(default_factory=LossConfig, description="Weights of the loss.")
+    generator_rate: float = Field(
+        1.0, gt=0, description="The generator's learning rate over that of the rest; above 1 it learns to draw sooner."
+    )
     train_split: str = Field("train", description="Split that is trained on.")
     eval_split: str = Field(
         "test", description="Split that is evaluated; where it is missing, a share of train is cut."
@@ -61,8 +64,13 @@ class PretrainConfig(BaseModel):
 
 
 def small_transformer() -> PretrainConfig:
-    """A run for two CPU cores: 112 px, 1,024 points, 4 of 12 views."""
-    return PretrainConfig(model=MODEL_PRESETS["small/transformer"]())
+    """A run for two CPU cores: 112 px, 1,024 points, 4 of 12 views, batches of 16, the generator at 5 times the rate.
+
+    Departures from the paper that learn sooner on a few hundred objects: Fourier features, the memory's norm, the rate.
+    """
+    return PretrainConfig(
+        model=MODEL_PRESETS["small/transformer"](), train=TrainConfig(batch_size=16, epochs=80), generator_rate=5.0
+    )
 
 
 def reference_transformer() -> PretrainConfig:
@@ -112,12 +120,12 @@ class PretrainTask:
         return epoch_order(self.train_data.reader, self._indices, self._config.train.seed, epoch)
 
     def part_of(self, name: str) -> str:
-        """All parameters learn at one rate."""
-        return "model"
+        """Backbone, photograph module or generator."""
+        return name.split(".")[0]
 
     def rate_scale(self, part: str, epoch: float) -> float:
-        """All parameters learn at one rate."""
-        return 1.0
+        """The generator's rate may differ from that of the rest."""
+        return self._config.generator_rate if part == "generator" else 1.0
 
     def training_step(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Total, foreground and background loss of a batch."""

@@ -136,6 +136,29 @@ def test_a_bad_mesh_is_recorded_and_the_run_goes_on(runner: CliRunner, tmp_path:
     assert all(str(tmp_path) not in reason for reason in reasons.values())
 
 
+def test_when_every_mesh_fails_the_command_fails(runner: CliRunner, tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "text.obj").write_text("just words\n")
+    line = one_line(render(runner, tmp_path / "src", "--out", tmp_path / "out", *QUICK))
+    assert "none of 1 meshes could be rendered" in line
+
+
+def test_overwrite_removes_a_set_and_never_anything_else(runner: CliRunner, mesh_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert render(runner, mesh_folder, "--out", out, *QUICK).exit_code == 0
+    (out / "notes.txt").write_text("mine")
+    assert render(runner, mesh_folder, "--out", out, *QUICK, "--overwrite").exit_code == 0
+    assert (out / "notes.txt").read_text() == "mine"
+    before = contents(out)
+    for name in ("backup-20241231.tar", "notes-123456.json"):
+        (out / name).write_text("{}")
+        assert "nothing was removed" in one_line(render(runner, mesh_folder, "--out", out, *QUICK, "--overwrite"))
+        (out / name).unlink()
+    assert contents(out) == before
+    (out / "manifest.json").write_text('{"name": "another tool"}')
+    assert "manifest.json" in one_line(render(runner, mesh_folder, "--out", out, *QUICK, "--overwrite"))
+
+
 def test_wrong_settings_are_one_line(runner: CliRunner, mesh_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     cases: list[tuple[list[str | Path], str]] = [
@@ -143,11 +166,13 @@ def test_wrong_settings_are_one_line(runner: CliRunner, mesh_folder: Path, tmp_p
         ([tmp_path], "no mesh below it"),
         ([mesh_folder, "--layout", "flat"], "does not fit layout flat"),
         ([mesh_folder, "--layout", "shapenet"], "name one of auto, modelnet, class, flat"),
-        ([mesh_folder, "--up", "x"], "up"),
+        ([mesh_folder, "--up", "x"], "--up"),
         ([mesh_folder, "--rig", "mvcnn13"], "is unknown"),
         ([mesh_folder, "--backend", "gl"], "name one of cpu, open3d, pytorch3d"),
         ([mesh_folder, "--set", "image_sise=64"], "image_size"),
         ([mesh_folder, "--set", "image_size=big"], "image_size"),
+        ([mesh_folder, "--set", "samples_per_shard=0"], "samples_per_shard"),
+        ([mesh_folder, "--rig", "os:getcwd"], "fails with TypeError"),
         ([mesh_folder, "--config", tmp_path / "none.toml"], "none.toml"),
     ]
     for arguments, message in cases:

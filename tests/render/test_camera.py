@@ -123,5 +123,14 @@ def test_cameras_refuse_what_no_rig_may_return() -> None:
         Cameras(good.world_to_camera * np.nan, good.intrinsics, "parallel", 224)
     with pytest.raises(RenderError, match="rotation"):
         Cameras(good.world_to_camera * 2, good.intrinsics, "parallel", 224)
+    mirrored = good.world_to_camera.copy()
+    mirrored[:, 0] *= -1
+    with pytest.raises(RenderError, match="reflection"):
+        Cameras(mirrored, good.intrinsics, "parallel", 224)
+    skewed = good.intrinsics.copy()
+    skewed[0, 0, 1] = 2
+    for wrong in (skewed, good.intrinsics * np.float32(-1)):
+        with pytest.raises(RenderError, match="intrinsics must be"):
+            Cameras(good.world_to_camera, wrong, "parallel", 224)
     with pytest.raises(RenderError, match="not one of parallel, perspective"):
         Cameras(good.world_to_camera, good.intrinsics, "fisheye", 224)  # type: ignore[arg-type]

@@ -93,3 +93,10 @@ def test_a_missing_file_is_a_render_error(tmp_path: Path) -> None:
 def test_a_vertex_that_nobody_uses_may_be_anything(tmp_path: Path) -> None:
     text = OFF.replace("4 2 0", "5 2 0").replace("0 1 0\n3", "0 1 0\nnan nan nan\n3")
     assert len(read_mesh(write(tmp_path / "a.off", text)).faces) == 2
+
+
+@pytest.mark.parametrize("cut", [1, 2, 4])
+def test_an_off_file_that_is_cut_short_is_refused(tmp_path: Path, cut: int) -> None:
+    lines = OFF.splitlines()
+    with pytest.raises(RenderError, match=r"cut short|cannot read"):
+        read_mesh(write(tmp_path / "a.off", "\n".join(lines[:-cut]) + "\n"))

@@ -77,3 +77,11 @@ def test_areas_and_normals_by_hand() -> None:
     np.testing.assert_allclose(
         face_normals(vertices, np.array([[0, 1, 2], [0, 2, 1], [0, 0, 1]])), [[0, 0, 1], [0, 0, -1], [0, 0, 0]]
     )
+
+
+@pytest.mark.parametrize("size", [1e-170, 1e-16, 1e16, 1e300])
+def test_sizes_beyond_float32_need_normalization(size: float) -> None:
+    mesh = Mesh(box().vertices * size, box().faces)
+    with pytest.raises(RenderError, match="use --normalize sphere"):
+        normalize(mesh, "z", "none")
+    assert np.linalg.norm(normalize(mesh, "z").mesh.vertices, axis=1).max() == pytest.approx(1)

@@ -7,7 +7,7 @@ import pytest
 
 from render.camera import PROJECTIONS, Cameras, Projection, project
 from render.errors import RenderError
-from render.rig import RIGS, Viewpoint, load_rig, mvcnn12
+from render.rig import RIGS, Rig, Viewpoint, checked_cameras, load_rig, mvcnn12
 
 
 def three_views(viewpoint: Viewpoint) -> Cameras:
@@ -80,6 +80,7 @@ def test_a_rig_from_json_by_matrices(tmp_path: Path) -> None:
     [
         ("{", "cannot read the rig"),
         ("{}", "needs a list 'views'"),
+        ('{"views": [], "image-size": 3}', "unknown key 'image-size'"),
         ('{"views": [{"azimuth": 3}]}', "view 0 has"),
         ('{"views": [{"azimuth": 3, "elevation": 0, "zoom": 1}]}', "view 0 has"),
         ('{"views": [{"azimuth": "north", "elevation": 0}]}', "rig.json"),
@@ -97,7 +98,27 @@ def test_a_rig_by_import_path(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_rig("test_rig:three_views")(Viewpoint(32, "parallel")).num_views == 3
 
 
-@pytest.mark.parametrize("spec", ["nowhere.at_all:rig", "render.rig:nothing", "render.rig:FIELD_OF_VIEW", "mvcnn13"])
+def returns_nothing(viewpoint: Viewpoint) -> None:
+    """Not a rig."""
+
+
+def fails(viewpoint: Viewpoint) -> Cameras:
+    """A rig with a bug."""
+    raise ZeroDivisionError("no views today")
+
+
+@pytest.mark.parametrize(
+    ("rig", "message"), [(returns_nothing, "returns NoneType"), (fails, "ZeroDivisionError: no views today")]
+)
+def test_a_users_mistakes_are_told_as_such(rig: Rig, message: str) -> None:
+    with pytest.raises(RenderError, match=f"rig 'mine': .*{message}"):
+        checked_cameras("mine", rig, Viewpoint(32, "parallel"))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["nowhere.at_all:rig", "render.rig:nothing", "render.rig:FIELD_OF_VIEW", "mvcnn13", ":f", ".a:f", "5"],
+)
 def test_an_unknown_rig_is_refused(spec: str) -> None:
     with pytest.raises(RenderError, match="rig"):
         load_rig(spec)

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,11 @@ def test_a_link_that_loops_is_not_followed(tmp_path: Path) -> None:
     make(tmp_path, "a/1.off")
     (tmp_path / "a" / "loop").symlink_to(tmp_path)
     assert len(find_meshes(tmp_path).sources) == 1
+
+
+def test_a_name_that_is_not_utf8_is_found_and_can_be_written_down(tmp_path: Path) -> None:
+    folder = make(tmp_path / "a", "ok.off")
+    (folder / os.fsdecode(b"caf\xe9.off")).write_text("")
+    sources = find_meshes(tmp_path).sources
+    assert [source.relative for source in sources] == ["a/caf\\xe9.off", "a/ok.off"]
+    assert all(Path(source.path).exists() for source in sources)

@@ -1,3 +1,4 @@
+import gc
 import pickle
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -173,3 +174,16 @@ def test_shards_without_samples_are_stepped_over(tmp_path: Path) -> None:
     build_shards(make_sources(4, 0), failing_sample, tmp_path, {}, options, failure_types=(SourceError,))
     reader = ShardReader(tmp_path)
     assert [reader.key(index)[-1] for index in range(len(reader))] == ["0", "3", "1"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files by /proc")
+def test_a_dropped_reader_closes_its_files(folder: Path) -> None:
+    before = num_open_files()
+    for _ in range(3):
+        reader = ShardReader(folder)
+        for index in range(len(reader)):
+            reader.meta(index)
+        assert num_open_files() > before
+        del reader
+        gc.collect()
+    assert num_open_files() <= before
