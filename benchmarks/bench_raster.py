@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from render.camera import Cameras
 from render.mesh import MESH_SUFFIXES, Mesh, read_mesh
@@ -65,12 +66,20 @@ def compare(mesh: Mesh, cameras: Cameras) -> dict[str, float]:
     """Pixels, differing coverage, and differing depth of one mesh."""
     ours, theirs = rasterize_cpu(mesh, cameras), rasterize_open3d(mesh, cameras)
     both = (ours.face >= 0) & (theirs.face >= 0)
+    differs = both & (np.abs(np.where(both, ours.depth - theirs.depth, 0.0)) > 1e-4)
     return {
         "pixels": ours.face.size,
         "coverage_differs": int(((ours.face >= 0) != (theirs.face >= 0)).sum()),
         "hit_by_both": int(both.sum()),
-        "depth_differs": int((np.abs(ours.depth[both] - theirs.depth[both]) > 1e-4).sum()),
+        "depth_differs": int(differs.sum()),
+        "depth_differs_off_edges": sum(not on_depth_edge(ours.depth, *place) for place in np.argwhere(differs)),
     }
+
+
+def on_depth_edge(depth: npt.NDArray[np.float32], view: int, row: int, column: int) -> bool:
+    """Whether depth jumps, or the object ends, within a pixel of this one."""
+    around = depth[view, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+    return bool(np.isinf(around).any() or around.max() - around.min() > 0.02)
 
 
 def machine() -> dict[str, Any]:
@@ -115,7 +124,7 @@ def main() -> None:
     report = summarize(rows) | {"config": {k: str(v) for k, v in vars(arguments).items() if k not in ("json", "paths")}}
     report["machine"] = machine()
     for name, value in report.items():
-        print(f"{name:24} {value:.6g}" if isinstance(value, float) else f"{name:24} {value}")
+        print(f"{name:24} {value:.9g}" if isinstance(value, float) else f"{name:24} {value}")
     if arguments.json:
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")
 
@@ -133,6 +142,7 @@ def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "ratio_p10": float(np.percentile(ratio, 10)),
         "ratio_p90": float(np.percentile(ratio, 90)),
         "coverage_equal": 1 - float(column["coverage_differs"].sum() / column["pixels"].sum()),
+        "depth_differs_off_edges": int(column["depth_differs_off_edges"].sum()),
         "depth_within_1e-4": 1 - float(column["depth_differs"].sum() / column["hit_by_both"].sum()),
     }
 
