@@ -11,6 +11,7 @@ from rich.table import Table
 
 from cli.progress import TrainProgress
 from cli.render_command import render_folder
+from cli.train_command import pretraining_line
 from shards import ShardReader, contact_sheet
 from tap.config import apply_overrides
 from tap.errors import TapError
@@ -114,8 +115,4 @@ def _tell(console: Console, metrics: dict[str, Any], accuracies: dict[str, dict[
         best = result["test"]["best"]
         table.add_row(name, f"{best['accuracy']:.1%}", f"{best['class_mean_accuracy']:.1%}")
     console.print(table)
-    console.print(
-        f"pre-training: {metrics['split']} loss at {metrics['ratio']:.2f} of the mean image's, "
-        f"view dependence {metrics['view_dependence']:.2f}",
-        soft_wrap=True,
-    )
+    console.print(f"pre-training: {pretraining_line(metrics)}", soft_wrap=True)

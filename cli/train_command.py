@@ -27,14 +27,21 @@ def pretrain_run(
         result = pretrain(shards, out, config, resume=resume, progress=progress)
     metrics = result["metrics"]
     console = Console(highlight=False)
-    console.print(
-        f"{metrics['split']} loss {metrics['loss']:.4f}, ratio {metrics['ratio']:.3f} of the mean image's, "
-        f"view dependence {metrics['view_dependence']:.2f}",
-        soft_wrap=True,
-    )
+    console.print(pretraining_line(metrics), soft_wrap=True)
     console.print(f"picture {escape(str(result['picture']))}", soft_wrap=True)
     console.print(f"checkpoint {escape(str(result['checkpoint']))}", soft_wrap=True)
     return result
+
+
+def pretraining_line(metrics: dict[str, Any]) -> str:
+    """The metrics of a pre-training run in words; without ratio where the cameras differ from sample to sample."""
+    line = f"{metrics['split']} loss {metrics['loss']:.4f}"
+    if "ratio" not in metrics:
+        return f"{line}, view dependence {metrics['view_dependence']:.2f}; no mean image: the cameras differ"
+    return (
+        f"{line}, {metrics['ratio']:.3f} of the mean image's; "
+        f"view dependence {metrics['view_dependence']:.2f} (the mean image's {metrics['baseline_view_dependence']:.2f})"
+    )
 
 
 def classification_run(

@@ -5,6 +5,7 @@ disk and renamed, so a reader never meets half of one.
 """
 
 import contextlib
+import glob
 import json
 import logging
 import os
@@ -35,6 +36,8 @@ def save_checkpoint(
 ) -> None:
     """Writes a checkpoint folder in place of the one that may stand there.
 
+    Only one process may save to a folder at a time.
+
     Args:
         folder: for example ``run/last``.
         record: what the run is (config, versions, data), JSON.
@@ -47,7 +50,8 @@ def save_checkpoint(
     """
     temporary = folder.with_name(f".{folder.name}.tmp-{os.getpid()}")
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for stale in folder.parent.glob(f".{glob.escape(folder.name)}.tmp-*"):  # of saves that were killed
+            shutil.rmtree(stale, ignore_errors=True)
         temporary.mkdir(parents=True)
         write_json(temporary / CONFIG, record)
         write_json(temporary / STATE, state)

@@ -49,17 +49,21 @@ class RegionSums:
         """() mean squared error of the background, 0 where it is empty."""
         return self.background_error / self.background_count.clamp(min=1)
 
+    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The four sums, in the order of the attributes."""
+        return self.foreground_error, self.foreground_count, self.background_error, self.background_count
+
     def loss(self, foreground_weight: float = 20.0, background_weight: float = 1.0) -> Tensor:
         """() the weighted loss of all that was added up."""
         return foreground_weight * self.foreground + background_weight * self.background
 
     def detached(self) -> "RegionSums":
-        """The same without gradients and in float64, fit to be added up over a data set."""
+        """The same without gradients, in float64 on the CPU (MPS has none), fit to be added up over a data set."""
         return RegionSums(
-            self.foreground_error.detach().double(),
-            self.foreground_count,
-            self.background_error.detach().double(),
-            self.background_count,
+            self.foreground_error.detach().cpu().double(),
+            self.foreground_count.cpu(),
+            self.background_error.detach().cpu().double(),
+            self.background_count.cpu(),
         )
 
 

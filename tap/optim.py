@@ -1,11 +1,13 @@
 """The optimizer's parameter groups and the learning rate as a pure function of the step. Not the loop that uses them."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
+
+UNTOUCHED = "untouched"
 
 
 def learning_rate(step: int, num_steps: int, warmup_steps: int, base: float, minimum: float) -> float:
@@ -62,20 +64,24 @@ def parameter_groups(
 def flatten_state(state: dict[str, Any], names: list[str]) -> dict[str, torch.Tensor]:
     """An optimizer's ``state_dict()`` as one flat dict of tensors, ``<parameter name>/<quantity>``.
 
+    A parameter that has had no gradient yet has no state; an empty tensor says so, to tell it from one that was lost.
+
     Args:
         state: of an optimizer whose state holds tensors only, as AdamW's does.
         names: parameter names in the optimizer's order.
     """
-    return {
+    flat = {
         f"{names[index]}/{quantity}": tensor.detach().cpu().contiguous()
         for index, quantities in state["state"].items()
         for quantity, tensor in quantities.items()
     }
+    untouched = [name for index, name in enumerate(names) if not state["state"].get(index)]
+    return flat | {f"{name}/{UNTOUCHED}": torch.zeros(0) for name in untouched}
 
 
 def unflatten_state(
     flat: dict[str, torch.Tensor], names: list[str], groups: list[dict[str, Any]]
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[dict[str, Any], list[str], list[str]]:
     """The reverse of `flatten_state`.
 
     Args:
@@ -84,20 +90,17 @@ def unflatten_state(
         groups: ``state_dict()["param_groups"]`` of the optimizer that takes the state.
 
     Returns:
-        A dict for ``load_state_dict``, and the entries of ``flat`` that belong to no parameter.
+        A dict for ``load_state_dict``, the entries of ``flat`` that belong to no parameter, and the parameters without an
+        entry.
     """
     number = {name: index for index, name in enumerate(names)}
     state: dict[int, dict[str, torch.Tensor]] = {}
-    unknown = []
-    for key, tensor, name, quantity in _entries(flat):
-        if name in number:
-            state.setdefault(number[name], {})[quantity] = tensor
-        else:
-            unknown.append(key)
-    return {"state": state, "param_groups": groups}, unknown
-
-
-def _entries(flat: dict[str, torch.Tensor]) -> Iterator[tuple[str, torch.Tensor, str, str]]:
+    unknown, found = [], set()
     for key, tensor in flat.items():
         name, _, quantity = key.rpartition("/")
-        yield key, tensor, name, quantity
+        found.add(name)
+        if name not in number:
+            unknown.append(key)
+        elif quantity != UNTOUCHED:
+            state.setdefault(number[name], {})[quantity] = tensor
+    return {"state": state, "param_groups": groups}, unknown, [name for name in names if name not in found]

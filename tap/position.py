@@ -1,7 +1,12 @@
 """Where a run stands: the counters that a checkpoint keeps beside weights and optimizer."""
 
 import dataclasses
+from pathlib import Path
 
+from pydantic import NonNegativeInt, TypeAdapter, ValidationError
+
+from tap.checkpoint import STATE, load_state
+from tap.errors import TapError
 from tap.task import Metrics
 
 
@@ -19,10 +24,27 @@ class Position:
         best_epoch: the epoch after which it was reached.
     """
 
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
+    epoch: NonNegativeInt = 0
+    batch: NonNegativeInt = 0
+    step: NonNegativeInt = 0
     window: dict[str, float] = dataclasses.field(default_factory=dict)
     metrics: Metrics = dataclasses.field(default_factory=dict)
     best: float | None = None
     best_epoch: int | None = None
+
+
+def load_position(checkpoint: Path) -> Position:
+    """Where the run of a checkpoint folder stands; `TapError` if its counters are damaged or of something else."""
+    state, file = load_state(checkpoint), checkpoint / STATE
+    names = {field.name for field in dataclasses.fields(Position)}
+    if set(state) != names:
+        odd = ", ".join(sorted(names ^ set(state)))
+        raise TapError(f"{file}: not the counters of a run, they differ in {odd}; start anew with another --out")
+    try:
+        return TypeAdapter(Position).validate_python(state)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise TapError(
+            f"{file}: {key}: {first['msg']}, got {first['input']!r}; start anew with another --out"
+        ) from error

@@ -26,7 +26,9 @@ class QueryGenerator(nn.Module):
         parts: which of `PARTS` a query is made of.
     Source: Take-A-Photo, section 3.3, equations 3 to 6. The origin of a line is its point nearest to the world origin,
         which is the paper's whenever the pose is a rotation and the projection parallel. The hidden layer of the MLP
-        has C units; the authors' has as many as inputs, 8, which leaves a query of 256 channels little to say.
+        has C units; the authors' has as many as inputs, 8, which leaves a query of 256 channels little to say. Two
+        more differences that no preset follows: their positions are linspace(0, 1, 7), ours the cells' centers,
+        (i + 1/2) / 7; they take the direction from the third column of R, ours is that of the true line, R^-1's.
     """
 
     def __init__(self, channels: int, cells: int, image_size: int, octaves: int, parts: tuple[str, ...]) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from shards.reader import ShardReader
 from tap.checkpoint import (
     CONFIG,
     FORMAT_VERSION,
@@ -41,7 +40,7 @@ class Run:
 
 
 def open_run(
-    out: Path, task: str, config: BaseModel, readers: Mapping[str, ShardReader], resume: bool, extra: Mapping[str, Any]
+    out: Path, task: str, config: BaseModel, data: Mapping[str, Any], resume: bool, extra: Mapping[str, Any]
 ) -> Run:
     """Makes the run folder, or checks that the one that stands there is of the same run.
 
@@ -49,21 +48,19 @@ def open_run(
         out: the folder.
         task: name of the task.
         config: resolved config.
-        readers: split name to reader, for the account of the data.
+        data: the account of the data, which a continuation must find again.
         resume: go on from the last checkpoint, if there is one.
-        extra: further facts for the record, for example where the weights came from.
+        extra: further facts for the record; a continuation must start from the same ``init``, if that is one of them.
 
     Raises:
         TapError: the folder holds a run and ``resume`` is off, holds another run, or cannot be written.
     """
-    data = {name: len(reader) for name, reader in readers.items()}
-    classes = next(iter(readers.values())).classes
     record = {
         "format_version": FORMAT_VERSION,
         "package_version": _package_version(),
         "task": task,
         "config": config.model_dump(mode="json"),
-        "data": {"num_samples": data, "classes": list(classes)},
+        "data": dict(data),
         **extra,
     }
     resumed = find_checkpoint(out) if has_checkpoint(out) else None
@@ -81,6 +78,11 @@ def open_run(
 
 
 def _check_same(out: Path, stored: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    first, wanted = (facts.get("init") or "scratch" for facts in (stored, record))
+    if first != wanted:  # before the configs, which differ where the two have other backbones
+        raise TapError(
+            f"{out}: this run started from {first}, not from {wanted}; resume with the same --init, or choose another --out"
+        )
     keys = ("task", "config", "data")
     pairs = differing_keys({key: stored.get(key) for key in keys}, {key: record[key] for key in keys})
     differences = [pair for pair in pairs if pair.split(" ", 1)[0].removeprefix("config.") not in OPERATIONAL]

@@ -42,7 +42,7 @@ class Table:
         if set(row) != set(self._columns):
             raise TapError(f"{self.file}: has the columns {self._columns}, a row brings {list(row)}; use another --out")
         try:
-            new = not self.file.exists()
+            new = not self.file.exists() or self.file.stat().st_size == 0
             with self.file.open("a", newline="", encoding="utf-8") as stream:
                 writer = csv.DictWriter(stream, self._columns)
                 if new:
@@ -54,11 +54,9 @@ class Table:
     def cut(self, column: str, last: int) -> None:
         """Drops the rows whose ``column`` is beyond ``last``, and a row that was cut off while it was written."""
         columns, rows = self._read()
-        kept = [
-            row
-            for row in rows
-            if None not in row.values() and (row[column] or "x").isdigit() and int(row[column]) <= last
-        ]
+        if rows and column not in columns:
+            raise TapError(f"{self.file}: has no column {column!r}; move it away, or use another --out")
+        kept = [row for row in rows if _whole(row) and row[column].isdecimal() and int(row[column]) <= last]
         if len(kept) == len(rows):
             return
         temporary = self.file.with_suffix(".tmp")
@@ -75,10 +73,12 @@ class Table:
     def _read(self) -> tuple[list[str], list[dict[str, str]]]:
         if not self.file.exists():
             return [], []
-        with self.file.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            rows = list(reader)
-        return list(reader.fieldnames or []), rows
+        try:
+            with self.file.open(newline="", encoding="utf-8") as stream:
+                reader = csv.DictReader(stream)
+                return list(reader.fieldnames or []), list(reader)
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise TapError(f"{self.file}: cannot be read as a table: {error}; move it away") from error
 
 
 def write_environment(out: Path) -> None:
@@ -128,6 +128,11 @@ def draw_curves(out: Path) -> None:
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
     figure.savefig(out / "curves.png", dpi=120)
+
+
+def _whole(row: Mapping[Any, Any]) -> bool:
+    """Whether a row has as many values as columns; `csv` puts None where it has fewer, and under None what is more."""
+    return None not in row and None not in row.values()
 
 
 def _numeric(rows: list[dict[str, str]], name: str) -> bool:

@@ -36,8 +36,8 @@ class EpochBatches(Sampler[list[Address]]):
     """The batches of one rank in one epoch, from any batch on.
 
     The order of the epoch is cut into batches, and rank r of W takes batches r, r + W, and so on, equally many on each
-    rank; the remainder that fills no batch on every rank waits for another epoch. A data set smaller than that gives one
-    smaller batch.
+    rank; the remainder that fills no batch on every rank is dropped, a different one in each epoch. A data set smaller
+    than that gives one smaller batch.
 
     Args:
         order: epoch -> order of sample indices, the same set in each epoch.

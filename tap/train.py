@@ -22,7 +22,7 @@ from tap.clock import Clock, deferred_interrupt
 from tap.collate import Batch, collate
 from tap.errors import TapError
 from tap.optim import flatten_state, learning_rate, parameter_groups, unflatten_state
-from tap.position import Position
+from tap.position import Position, load_position
 from tap.run import Run
 from tap.run_folder import EVALUATIONS, METRICS, Table, draw_curves
 from tap.sampling import EpochBatches, make_loader
@@ -111,13 +111,16 @@ def _set_up(fabric: Fabric, task: Task, config: TrainConfig, run: Run, progress:
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
     position = Position()
     if run.resumed is not None:
-        position = Position(**checkpoint.load_state(run.resumed))
+        position = load_position(run.resumed)
         checkpoint.load_weights(task.model, run.resumed)
+    model, optimizer = fabric.setup(task.model, optimizer)
+    if run.resumed is not None:  # only now, because the state goes to where the parameters are
         _load_optimizer(optimizer, names, run.resumed / checkpoint.OPTIMIZER)
         progress.on_message(f"{run.out}: goes on after step {position.step}, epoch {position.epoch}")
-    for file, column, last in ((METRICS, "step", position.step), (EVALUATIONS, "epoch", position.epoch)):
-        Table(run.out / file).cut(column, last)
-    model, optimizer = fabric.setup(task.model, optimizer)
+    if fabric.is_global_zero:
+        Table(run.out / METRICS).cut("step", position.step)
+        Table(run.out / EVALUATIONS).cut("epoch", position.epoch)
+    fabric.barrier()
     batches = EpochBatches(task.order, task.num_train, config.batch_size, fabric.global_rank, fabric.world_size)
     pin = fabric.device.type == "cuda"
     loader = make_loader(task.train_data, batches, collate, config.num_workers, pin)
@@ -232,7 +235,10 @@ def _save(session: Session, name: str, position: Position | None = None) -> None
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, names: list[str], file: Path) -> None:
-    state, unknown = unflatten_state(checkpoint.load_tensors(file), names, optimizer.state_dict()["param_groups"])
+    groups = optimizer.state_dict()["param_groups"]
+    state, unknown, missing = unflatten_state(checkpoint.load_tensors(file), names, groups)
     if unknown:
         raise TapError(f"{file}: holds state of {', '.join(unknown[:3])}, which the model has not; start anew")
+    if missing:
+        raise TapError(f"{file}: {len(missing)} parameters have no state, first {', '.join(missing[:3])}; start anew")
     optimizer.load_state_dict(state)

@@ -19,6 +19,7 @@ from tap.collate import images_of
 from tap.errors import TapError
 
 POSE_TOLERANCE = 1e-4
+NUMBERS = ("loss", "view_dependence")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,6 +37,21 @@ class MeanImages:
     def fits(self, views: ViewBatch) -> bool:
         """Whether all samples were seen by these cameras."""
         return same_cameras(views, self.world_to_camera)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Baseline:
+    """Mean images, and what they reach on the samples that are evaluated.
+
+    Attributes:
+        mean: the images.
+        loss: theirs.
+        view_dependence: theirs, since they too follow the pose: what a model that ignores the object reaches.
+    """
+
+    mean: MeanImages
+    loss: float
+    view_dependence: float
 
 
 def same_cameras(views: ViewBatch, world_to_camera: Tensor) -> bool:
@@ -86,22 +102,27 @@ def weighted_mean_images(
     return MeanImages(images.float().cpu(), pose.cpu())
 
 
-def save_baseline(file: Path, baseline: tuple[MeanImages, float] | None) -> None:
-    """Stores mean images and their loss on the evaluated samples; None is stored as no tensors."""
+def save_baseline(file: Path, baseline: Baseline | None) -> None:
+    """Stores a baseline; None is stored as no tensors."""
     tensors = {}
     if baseline is not None:
-        mean, loss = baseline
+        mean = baseline.mean
         tensors = {"images": mean.images.contiguous(), "world_to_camera": mean.world_to_camera.contiguous()}
-        tensors["loss"] = torch.tensor(loss, dtype=torch.float64)
+        for name in NUMBERS:
+            tensors[name] = torch.tensor(getattr(baseline, name), dtype=torch.float64)
     try:
         save_file(tensors, file)
     except (OSError, SafetensorError) as error:
         raise TapError(f"{file}: cannot be written: {error}; free space or change --out") from error
 
 
-def load_baseline(file: Path) -> tuple[MeanImages, float] | None:
-    """The reverse of `save_baseline`; `TapError` if unreadable."""
+def load_baseline(file: Path) -> Baseline | None:
+    """The reverse of `save_baseline`; `TapError` if unreadable or something else."""
     tensors = load_tensors(file)
     if not tensors:
         return None
-    return MeanImages(tensors["images"], tensors["world_to_camera"]), float(tensors["loss"])
+    missing = {"images", "world_to_camera", *NUMBERS} - tensors.keys()
+    if missing:
+        raise TapError(f"{file}: holds no {', '.join(sorted(missing))}; delete it, it is then computed again")
+    loss, view_dependence = (float(tensors[name]) for name in NUMBERS)
+    return Baseline(MeanImages(tensors["images"], tensors["world_to_camera"]), loss, view_dependence)

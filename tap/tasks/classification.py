@@ -3,7 +3,7 @@
 The checkpoint is selected on a validation cut of the train split; the test split is read once, at the end.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from lightning.fabric import Fabric
 from shards.reader import ShardReader
 from tap.augment import AugmentConfig
 from tap.backbones import BackboneConfig
-from tap.checkpoint import find_checkpoint, load_record, load_weights, read_json
+from tap.checkpoint import find_checkpoint, has_checkpoint, load_record, load_weights, read_json
 from tap.config import differing_keys, validated
 from tap.data import UNLABELLED, SampleData
 from tap.errors import TapError
@@ -24,7 +24,7 @@ from tap.sampling import EVALUATION, Address, IntArray, plain_errors
 from tap.task import Progress, Silent
 from tap.tasks.classifier import ClassificationConfig, ClassificationTask, default_backbone
 from tap.tasks.scores import RESULT, Scores, predict, write_result
-from tap.tasks.split import cut_share, splits_of
+from tap.tasks.split import cut_share, data_account
 from tap.train import TrainConfig, fit
 
 
@@ -86,74 +86,95 @@ def finetune_classification(
         ShardError: no such set, or a damaged one.
     """
     progress = progress or Silent()
-    shards, out = Path(shards), Path(out)
+    shards, out, init = Path(shards), Path(out), None if init is None else Path(init).resolve()
     config = config.model_copy(update={"backbone": _resolve_backbone(config.backbone, init)})
-    data, test_data = _open_splits(shards, config)
+    continued = resume and has_checkpoint(out)
+    finished = continued and (out / RESULT).exists()
+    data = _open_train(shards, config)
     train, validation = _cut_validation(data, config, shards)
-    counts = {"train": len(train), "validation": len(validation), "test": 0 if test_data is None else len(test_data)}
-    facts: dict[str, Any] = {"shards": str(shards), "init": None if init is None else str(init), "num_used": counts}
-    readers = {config.train_split: data.reader} | ({} if test_data is None else {config.test_split: test_data.reader})
-    run = open_run(out, "classification", config, readers, resume, facts)
-    account = ", ".join(f"{number} {name}" for name, number in counts.items())
-    progress.on_message(f"{account} samples; starts from {init or 'scratch'}")
-    if run.resumed is not None and (out / RESULT).exists():
-        return read_json(out / RESULT)  # the test split is read once
+    account = data_account(shards, config.train_split, config.test_split)
+    test_data = None if finished else _open_test(shards, config, account)
     task = ClassificationTask(config, data, train, validation, init is not None)
-    if init is not None and run.resumed is None:
+    if init is not None and not continued:  # before the folder is opened, so that a damaged file leaves none behind
         load_weights(task.model.get_submodule("backbone"), init, "backbone.")
+    counts = {"train": len(train), "validation": len(validation)}
+    counts["test"] = account["num_samples"].get(config.test_split, 0)
+    facts: dict[str, Any] = {"shards": str(shards), "init": None if init is None else str(init), "num_used": counts}
+    run = open_run(out, "classification", config, account, resume, facts)
+    samples = ", ".join(f"{number} {name}" for name, number in counts.items())
+    progress.on_message(f"{samples} samples; starts from {init or 'scratch'}")
+    if finished:
+        return read_json(out / RESULT)  # the test split is read once
     fabric = build_fabric(config.train.accelerator, config.train.devices, config.train.precision)
     position = fit(fabric, task, config.train, run, progress)
     if fabric.is_global_zero:
         share = f"{config.validation_share:.0%} of each class of {config.train_split}"
         facts |= {"selected_on": f"validation accuracy, {share}", "best_epoch": position.best_epoch}
-        parts = {"validation": (data, validation)}
-        if test_data is not None:
-            parts["test"] = (test_data, torch.arange(len(test_data)).numpy())
-        scored = {name: _score(task, out / name, parts, config, fabric) for name in ("last", "best")}
+        scored = _score_all(task, out, validation, test_data, config, fabric)
         write_result(out, {**facts, "num_classes": task.num_classes}, scored, test_data)
     fabric.barrier()
     return read_json(out / RESULT)
 
 
-def _score(
+def _score_all(
     task: ClassificationTask,
-    checkpoint: Path,
-    parts: dict[str, tuple[SampleData, IntArray]],
+    out: Path,
+    validation: IntArray,
+    test_data: SampleData | None,
     config: ClassificationConfig,
     fabric: Fabric,
-) -> dict[str, Scores]:
-    """The scores of a checkpoint on each part, on this process alone."""
-    load_weights(task.model, checkpoint)
-    task.model.eval()
-    with torch.no_grad():
-        return {
-            name: predict(task.model, data, indices, config.train, fabric, alone=True)
-            for name, (data, indices) in parts.items()
-        }
+) -> dict[str, dict[str, Scores]]:
+    """Checkpoint name -> part -> scores, on this process alone."""
+    parts = {"validation": (task.train_data, validation)}
+    if test_data is not None:
+        parts["test"] = (test_data, torch.arange(len(test_data)).numpy())
+    scored: dict[str, dict[str, Scores]] = {}
+    for checkpoint in ("last", "best"):
+        load_weights(task.model, out / checkpoint)
+        task.model.eval()
+        with torch.no_grad(), fabric.autocast():  # the precision in which the checkpoint was selected
+            scored[checkpoint] = {
+                name: predict(task.model, data, indices, config.train, fabric, alone=True)
+                for name, (data, indices) in parts.items()
+            }
+    return scored
 
 
-def _open_splits(shards: Path, config: ClassificationConfig) -> tuple[SampleData, SampleData | None]:
-    """Training data, and test data where the set has that split; too few points are met here, not at the end."""
+def _open_train(shards: Path, config: ClassificationConfig) -> SampleData:
+    """Training data; all of it is read once, so one that cannot be trained on is met here and not hours later."""
+    if config.test_split == config.train_split:
+        raise TapError(
+            f"test_split: {config.test_split!r} is the split that is trained on; name another, or one not there"
+        )
     reader = ShardReader(shards, config.train_split)
     data = SampleData(reader, config.data, config.train.seed, "none", config.augment)
-    test_data = None
-    if config.test_split in splits_of(shards):
-        test_data = SampleData(ShardReader(shards, config.test_split), config.data, config.train.seed, "none")
-    for source in filter(None, (data, test_data)):
-        for index in range(len(source)):
-            label = source[Address(EVALUATION, index)].label
-            if label == UNLABELLED:
-                raise TapError(f"{shards}: sample {source.reader.key(index)} has no class; label all of them")
-    return data, test_data
+    for index in range(len(data)):
+        _check_sample(data, index)
+    return data
+
+
+def _open_test(shards: Path, config: ClassificationConfig, account: Mapping[str, Any]) -> SampleData | None:
+    """Test data where the set has that split; of it only the first sample is read, the rest waits for the end."""
+    if config.test_split not in account["num_samples"]:
+        return None
+    data = SampleData(ShardReader(shards, config.test_split), config.data, config.train.seed, "none")
+    _check_sample(data, 0)
+    return data
+
+
+def _check_sample(data: SampleData, index: int) -> None:
+    if data[Address(EVALUATION, index)].label == UNLABELLED:
+        raise TapError(f"{data.reader.folder}: sample {data.reader.key(index)} has no class; label all of them")
 
 
 def _resolve_backbone(wanted: BackboneConfig | None, init: Path | None) -> BackboneConfig:
     """The backbone of a run: the wanted one, which must be that of the run to start from."""
     if init is None:
         return wanted or default_backbone()
-    record = load_record(find_checkpoint(Path(init)))["config"]
-    stored = record.get("model", record).get("backbone")
-    if stored is None:
+    config = load_record(find_checkpoint(init)).get("config")
+    model = config.get("model", config) if isinstance(config, dict) else None
+    stored = model.get("backbone") if isinstance(model, dict) else None
+    if not isinstance(stored, dict):
         raise TapError(f"{init}: its config names no backbone; give a pre-training or fine-tuning run")
     found = validated(BackboneConfig, stored, f"{init}: config.json")
     if wanted is not None and wanted != found:
@@ -173,10 +194,12 @@ def _cut_validation(data: SampleData, config: ClassificationConfig, shards: Path
             f"{shards}: {config.train_split} holds {len(set(labels))} class; classification needs two or more"
         )
     train, validation = cut_share(labels, config.validation_share, config.train.seed)
-    if not len(validation) or len(train) < 2 or config.train.batch_size < 2:
+    # The head's batch norm has no variance over one sample, on any of the devices.
+    if not len(validation) or len(train) // config.train.devices < 2 or config.train.batch_size < 2:
         raise TapError(
-            f"{shards}: {len(train)} samples to train on in batches of {config.train.batch_size} and {len(validation)} to "
-            "validate; two to train on in batches of two or more, and one to validate, are the least"
+            f"{shards}: {len(train)} samples to train on in batches of {config.train.batch_size} on each of "
+            f"{config.train.devices} devices and {len(validation)} to validate; two a device to train on in batches of two "
+            "or more, and one to validate, are the least"
         )
     return train, validation
 

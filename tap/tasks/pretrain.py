@@ -6,11 +6,11 @@ Nothing is selected on the evaluation split: the last checkpoint is the result.
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from lightning.fabric import Fabric
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from shards.reader import ShardReader
@@ -25,7 +25,7 @@ from tap.presets import MODEL_PRESETS
 from tap.run import open_run
 from tap.sampling import EVALUATION, Address, IntArray, plain_errors
 from tap.task import Metrics, Progress, Silent
-from tap.tasks.split import cut_share, epoch_order, splits_of
+from tap.tasks.split import cut_share, data_account, epoch_order
 from tap.tasks.views import Evaluator
 from tap.train import TrainConfig, fit
 
@@ -39,6 +39,12 @@ class LossConfig(BaseModel):
 
     foreground_weight: float = Field(20.0, ge=0, description="Weight of the mean squared error on the silhouette.")
     background_weight: float = Field(1.0, ge=0, description="Weight of the mean squared error around it.")
+
+    @model_validator(mode="after")
+    def _something_is_learned(self) -> Self:
+        if self.foreground_weight + self.background_weight <= 0:
+            raise ValueError("foreground_weight and background_weight are both 0; at least one must be above")
+        return self
 
 
 class PretrainConfig(BaseModel):
@@ -64,12 +70,12 @@ class PretrainConfig(BaseModel):
 
 
 def small_transformer() -> PretrainConfig:
-    """A run for two CPU cores: 112 px, 1,024 points, 4 of 12 views, batches of 16, the generator at 5 times the rate.
+    """A run for two CPU cores: 112 px, 1,024 points, 4 of 12 views, batches of 16, the generator at 20 times the rate.
 
     Departures from the paper that learn sooner on a few hundred objects: Fourier features, the memory's norm, the rate.
     """
     return PretrainConfig(
-        model=MODEL_PRESETS["small/transformer"](), train=TrainConfig(batch_size=16, epochs=80), generator_rate=5.0
+        model=MODEL_PRESETS["small/transformer"](), train=TrainConfig(batch_size=16, epochs=70), generator_rate=20.0
     )
 
 
@@ -137,7 +143,7 @@ class PretrainTask:
         """Loss, its ratio to that of the mean images, view dependence; and a picture."""
         metrics = self._evaluator.evaluate(model, fabric)
         if fabric.is_global_zero:
-            self._evaluator.draw(self.model, fabric.device, epoch, out, metrics)
+            self._evaluator.draw(self.model, fabric, epoch, out, metrics)
         fabric.barrier()
         return metrics
 
@@ -172,8 +178,8 @@ def pretrain(
     probe = SampleData(eval_reader, config.data, config.train.seed, "all")
     for dataset, index in ((data, int(train[0])), (probe, int(held_out[0]))):  # before any training
         collate([dataset[Address(EVALUATION, index)]]).view_batch(config.model.image_size)
-    readers = {config.train_split: reader} | ({} if eval_reader is reader else {config.eval_split: eval_reader})
-    run = open_run(out, "pretrain", config, readers, resume, {"shards": str(shards), "evaluated_on": eval_name})
+    account = data_account(shards, config.train_split, *([] if eval_reader is reader else [config.eval_split]))
+    run = open_run(out, "pretrain", config, account, resume, {"shards": str(shards), "evaluated_on": eval_name})
     fabric = build_fabric(config.train.accelerator, config.train.devices, config.train.precision)
     evaluator = Evaluator(config, reader, train, eval_reader, held_out, eval_name)
     evaluator.prepare(fabric, out, run.resumed is not None, progress)
@@ -193,7 +199,7 @@ def _evaluation_split(
 ) -> tuple[IntArray, IntArray, ShardReader, str]:
     """Samples to train on, samples to evaluate, the reader of the latter, and what to call them."""
     everything = torch.arange(len(reader)).numpy()
-    if config.eval_split in splits_of(shards) and config.eval_split != config.train_split:
+    if config.eval_split != config.train_split and data_account(shards, config.eval_split)["num_samples"]:
         eval_reader = ShardReader(shards, config.eval_split)
         return everything, torch.arange(len(eval_reader)).numpy(), eval_reader, config.eval_split
     train, held_out = cut_share([0] * len(reader), config.holdout_share, config.train.seed)

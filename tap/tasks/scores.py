@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from tap.checkpoint import write_json
 from tap.collate import collate
-from tap.data import SampleData
+from tap.data import UNLABELLED, SampleData
 from tap.errors import TapError
 from tap.sampling import IntArray, evaluation_batches, make_loader
 from tap.train import TrainConfig
@@ -78,13 +78,15 @@ def predict(
         alone: this process takes all of them.
 
     Raises:
-        TapError: scores that are not finite.
+        TapError: scores that are not finite, or a sample without a class.
     """
     rank, world = (0, 1) if alone else (fabric.global_rank, fabric.world_size)
     columns: list[tuple[Tensor, ...]] = []
     for batch in make_loader(
         data, evaluation_batches(indices, config.batch_size, rank, world), collate, config.num_workers
     ):
+        for index in batch.index[batch.labels == UNLABELLED].tolist():
+            raise TapError(f"{data.reader.folder}: sample {data.reader.key(index)} has no class; label all of them")
         scores = model(batch.point_batch().to(fabric.device)).float().cpu()  # (B, K)
         if not scores.isfinite().all():
             raise TapError("the classifier's scores are not finite; lower train.learning_rate")

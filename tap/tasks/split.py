@@ -1,17 +1,28 @@
 """Cutting a held-out share from a training split, the same way every time."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from shards.reader import ShardReader
+from shards.record import read_manifest
 from tap.sampling import IntArray
 
 
-def splits_of(shards: Path) -> list[str]:
-    """The names of the splits that a shard set has; `ShardError` if it is none."""
-    return sorted({entry.split for entry in ShardReader(shards).entries})
+def data_account(shards: Path, *splits: str) -> dict[str, Any]:
+    """What a run says of its data: samples of these splits as far as the set has them, and its classes.
+
+    Read from the manifest alone, so the tars of a split that is not read need not be there; `ShardError` without one.
+    """
+    manifest = read_manifest(shards)
+    sizes: Counter[str] = Counter()
+    for entry in manifest.shards:
+        sizes[entry.split] += entry.count
+    num_samples = {split: sizes[split] for split in splits if split in sizes}
+    return {"num_samples": num_samples, "classes": sorted(manifest.classes, key=lambda name: manifest.classes[name])}
 
 
 def cut_share(labels: Sequence[int], share: float, seed: int) -> tuple[IntArray, IntArray]:

@@ -19,13 +19,47 @@ from tap.data import SampleData
 from tap.losses import RegionSums, region_sums
 from tap.sampling import EVALUATION, Address, IntArray, evaluation_batches, make_loader
 from tap.task import Metrics, Progress
-from tap.tasks.baseline import MeanImages, load_baseline, save_baseline, weighted_mean_images
+from tap.tasks.baseline import Baseline, MeanImages, load_baseline, save_baseline, weighted_mean_images
 from tap.tasks.pictures import Shown, draw_views, view_labels
 
 if TYPE_CHECKING:
     from tap.tasks.pretrain import PretrainConfig
 
 NUM_SHOWN, VIEWS_SHOWN = 8, 6
+
+
+class Tally:
+    """Squared errors and view spreads, added up over samples: on the CPU, because MPS has no float64."""
+
+    def __init__(self) -> None:
+        self._sums: RegionSums | None = None
+        self._spread = torch.zeros(2, dtype=torch.float64)  # drawn, true
+
+    def add(self, drawn: Tensor, views: ViewBatch) -> None:
+        """Adds drawn images (B, V, 3, H, W) float32 of views with images; samples that are not valid are left out."""
+        true, _ = images_of(views)
+        part = region_sums(drawn, views).detached()
+        self._sums = part if self._sums is None else self._sums + part
+        for number, images in enumerate((drawn, true)):
+            spread = view_spread(images)  # (B,)
+            self._spread[number] += (spread if views.valid is None else spread[views.valid]).sum().cpu().double()
+
+    def reduce(self, fabric: Fabric) -> None:
+        """Adds up over processes; each then has all."""
+        self._sums = RegionSums(*(_reduced(fabric, value) for value in self._added().parts()))
+        self._spread = _reduced(fabric, self._spread)
+
+    def loss(self, foreground_weight: float, background_weight: float) -> float:
+        """The weighted loss of all that was added."""
+        return float(self._added().loss(foreground_weight, background_weight))
+
+    def view_dependence(self) -> float:
+        """The spread of the drawn views over that of the true ones."""
+        return float(self._spread[0] / self._spread[1].clamp(min=1e-12))
+
+    def _added(self) -> RegionSums:
+        assert self._sums is not None, "there is at least one sample to evaluate"  # noqa: S101
+        return self._sums
 
 
 class Evaluator:
@@ -55,11 +89,11 @@ class Evaluator:
         self._train_data = SampleData(train_reader, config.data, config.train.seed, "all")
         self._train = train
         self._weights = (config.loss.foreground_weight, config.loss.background_weight)
-        self.baseline: tuple[MeanImages, float] | None = None
+        self.baseline: Baseline | None = None
         self._shown = _spread(self.data, indices, NUM_SHOWN)
 
     def prepare(self, fabric: Fabric, out: Path, resumed: bool, progress: Progress) -> None:
-        """Finds the mean image of each view over the samples that are trained on, and its loss on those evaluated.
+        """Finds the mean image of each view over the samples that are trained on, and what it reaches on those evaluated.
 
         Every sample is read once, so one that cannot be trained on is met here and not hours later.
 
@@ -73,8 +107,7 @@ class Evaluator:
         if fabric.is_global_zero and not (resumed and file.exists()):
             progress.on_message(f"mean image of each view over {len(self._train)} training samples")
             mean = weighted_mean_images(self._views(self._train_data, self._train), *self._weights)
-            loss = self._loss_of(mean)
-            save_baseline(file, None if mean is None or loss is None else (mean, loss))
+            save_baseline(file, self._judged(mean))
         fabric.barrier()
         self.baseline = load_baseline(file)
         if self.baseline is None:
@@ -85,65 +118,64 @@ class Evaluator:
 
         Returns:
             ``split``; ``loss``, averaged exactly over it; ``baseline_loss`` of the mean images on it, and ``ratio`` of the
-            two (missing where the cameras differ); ``view_dependence``, the mean over objects and pixels of the standard
-            deviation over the views of an object, generated over true.
+            two; ``view_dependence``, the mean over objects and pixels of the standard deviation over the views of an
+            object, generated over true; ``baseline_view_dependence``, that of the mean images, which a model that
+            ignores the object reaches. Where the cameras differ, there is no baseline and no ratio.
         """
-        sums: RegionSums | None = None
-        spread = torch.zeros(2, dtype=torch.float64, device=fabric.device)
+        tally = Tally()
         for batch in self._batches(self.data, self.indices, fabric):
             views = batch.view_batch(self.config.model.image_size)
-            true, _ = images_of(views)
-            generated = model(batch.point_batch(), views).float()
-            sums = _added(sums, region_sums(generated, views))
-            for number, images in enumerate((generated, true)):
-                spread[number] += (view_spread(images) * batch.counted).sum().double()
-        assert sums is not None, "there is at least one sample to evaluate"  # noqa: S101
-        spread = _reduced(fabric, spread)
-        loss = float(_reduced_sums(fabric, sums).loss(*self._weights))
+            tally.add(model(batch.point_batch(), views).float(), views)
+        tally.reduce(fabric)
+        loss, base = tally.loss(*self._weights), self.baseline
         metrics: Metrics = {"split": self.name, "loss": loss}
-        if self.baseline is not None:
-            metrics |= {"baseline_loss": self.baseline[1], "ratio": loss / max(self.baseline[1], 1e-12)}
-        metrics["view_dependence"] = float(spread[0] / spread[1].clamp(min=1e-12))
+        if base is not None:
+            metrics |= {"baseline_loss": base.loss, "ratio": loss / max(base.loss, 1e-12)}
+        metrics["view_dependence"] = tally.view_dependence()
+        if base is not None:
+            metrics["baseline_view_dependence"] = base.view_dependence
         return metrics
 
     def picture(self, out: Path, epoch: int) -> Path:
         """Where the picture of an epoch lies."""
         return out / "pictures" / f"epoch{epoch:03d}.png"
 
-    def draw(self, model: nn.Module, device: torch.device, epoch: int, out: Path, metrics: Metrics) -> None:
+    def draw(self, model: nn.Module, fabric: Fabric, epoch: int, out: Path, metrics: Metrics) -> None:
         """Writes the picture of an epoch: generated above true views of the same few objects each time.
 
         Args:
             model: not wrapped for several processes, since only one of them draws.
-            device: where the model is.
+            fabric: gives the device that the model is on and its precision.
             epoch: whole epochs done.
             out: run folder.
             metrics: stand above the picture.
         """
         shown = []
         for index in self._shown:
-            batch = collate([self.data[Address(EVALUATION, index)]]).to(device)
+            batch = collate([self.data[Address(EVALUATION, index)]]).to(fabric.device)
             views = batch.view_batch(self.config.model.image_size)
             images, _ = images_of(views)
             chosen = np.linspace(0, images.shape[1], VIEWS_SHOWN, endpoint=False).astype(int).tolist()
             chosen = sorted(set(chosen))
-            generated = model(batch.point_batch(), views)[0, chosen].float().cpu().numpy()
+            with fabric.autocast():  # as the wrapped model that the metrics are of
+                generated = model(batch.point_batch(), views)[0, chosen].float().cpu().numpy()
             true = images[0, chosen].cpu().numpy()
             category = str(self.data.reader.meta(index).get("category") or "")
             shown.append(Shown(category, generated, true, view_labels(batch.world_to_camera[0, chosen].cpu().numpy())))
         numbers = ", ".join(f"{name.replace('_', ' ')} {metrics[name]:.3f}" for name in metrics if name != "split")
         draw_views(self.picture(out, epoch), shown, f"epoch {epoch}, {self.name}: {numbers}")
 
-    def _loss_of(self, mean: MeanImages | None) -> float | None:
-        """The loss of mean images on the evaluated samples, None if not all have their cameras; reads all in any case."""
-        sums: RegionSums | None = None
-        fits = mean is not None
+    def _judged(self, mean: MeanImages | None) -> Baseline | None:
+        """What mean images reach on the evaluated samples, None if not all have their cameras; reads all in any case."""
+        tally, fits = Tally(), mean is not None
         for views in self._views(self.data, self.indices):
             fits = fits and mean is not None and mean.fits(views)
             if fits and mean is not None:
                 true, _ = images_of(views)
-                sums = _added(sums, region_sums(mean.images.expand_as(true), views))
-        return float(sums.loss(*self._weights)) if fits and sums is not None else None
+                tally.add(mean.images.expand_as(true), views)
+        if mean is None or not fits:
+            return None
+        return Baseline(mean, tally.loss(*self._weights), tally.view_dependence())
 
     def _views(self, data: SampleData, indices: IntArray) -> Iterator[ViewBatch]:
         for batch in self._batches(data, indices):
@@ -186,19 +218,9 @@ def _spread(data: SampleData, indices: IntArray, number: int) -> list[int]:
     return rounds[:number]
 
 
-def _added(sums: RegionSums | None, part: RegionSums) -> RegionSums:
-    return part.detached() if sums is None else sums + part.detached()
-
-
 def _reduced(fabric: Fabric, values: Tensor) -> Tensor:
-    total: Tensor = fabric.all_reduce(values, reduce_op="sum") if fabric.world_size > 1 else values
-    return total
-
-
-def _reduced_sums(fabric: Fabric, sums: RegionSums) -> RegionSums:
-    return RegionSums(
-        *(
-            _reduced(fabric, value)
-            for value in (sums.foreground_error, sums.foreground_count, sums.background_error, sums.background_count)
-        )
-    )
+    """The sum over all processes, on the CPU; NCCL adds only what is on the device."""
+    if fabric.world_size == 1:
+        return values
+    total: Tensor = fabric.all_reduce(values.to(fabric.device), reduce_op="sum")
+    return total.cpu()

@@ -66,6 +66,14 @@ def test_a_kill_between_the_renames_loses_nothing(tmp_path: Path) -> None:
     assert checkpoint.load_state(find_checkpoint(tmp_path)) == {"step": 2}
 
 
+def test_what_a_killed_save_left_is_removed(tmp_path: Path) -> None:
+    for name in (".last.tmp-1", ".best.tmp-1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / checkpoint.MODEL).write_bytes(b"half")
+    save_checkpoint(tmp_path / "last", RECORD, {}, model().state_dict())
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".best.tmp-1", "last"]
+
+
 def test_damage_and_foreign_versions_are_one_line(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "last", {"format_version": 99}, {}, model().state_dict())
     with pytest.raises(TapError, match="format version 99, this release reads 1"):

@@ -1,6 +1,11 @@
 import csv
+import dataclasses
 import json
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +13,7 @@ import torch
 
 from shards.reader import ShardReader
 from tap.checkpoint import load_tensors
+from tap.collate import Item
 from tap.config import apply_overrides
 from tap.data import SampleData
 from tap.errors import TapError
@@ -93,6 +99,8 @@ def test_the_backbone_starts_from_the_run(
 def test_interrupted_and_resumed_gives_the_same_result(
     shards: Path, tmp_path: Path, classification_config: ClassificationConfig
 ) -> None:
+    shards = shutil.copytree(shards, tmp_path / "set")
+
     class Stop(Silent):
         def on_eval(self, numbers: object) -> None:
             raise KeyboardInterrupt
@@ -103,8 +111,97 @@ def test_interrupted_and_resumed_gives_the_same_result(
     parts = finetune_classification(shards, tmp_path / "parts", classification_config, resume=True)
     assert parts == whole
     assert (tmp_path / "parts/eval.csv").read_text() == (tmp_path / "whole/eval.csv").read_text()
+    for entry in ShardReader(shards, "test").entries:
+        (shards / f"{entry.name}.tar").unlink()
     test_set_gone = finetune_classification(shards, tmp_path / "parts", classification_config, resume=True)
     assert test_set_gone == whole
+
+
+def test_of_the_test_split_only_the_first_sample_is_read_before_the_end(
+    shards: Path, tmp_path: Path, classification_config: ClassificationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, seen = SampleData.__getitem__, []
+
+    def noted(self: SampleData, address: Address) -> Item:
+        if self.reader.split == "test":
+            seen.append((address.sample, (tmp_path / "run/last").exists() and (tmp_path / "run/best").exists()))
+        return read(self, address)
+
+    monkeypatch.setattr(SampleData, "__getitem__", noted)
+    finetune_classification(shards, tmp_path / "run", classification_config)
+    assert seen == [(0, False)] + [(index, True) for _ in ("last", "best") for index in range(6)]
+
+
+def test_a_test_sample_without_a_class_is_met_when_the_checkpoints_are_saved(
+    shards: Path, tmp_path: Path, classification_config: ClassificationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = SampleData.__getitem__
+
+    def unlabelled(self: SampleData, address: Address) -> Item:
+        item = read(self, address)
+        lost = self.reader.split == "test" and address.sample == 4
+        return dataclasses.replace(item, label=-1) if lost else item
+
+    monkeypatch.setattr(SampleData, "__getitem__", unlabelled)
+    with pytest.raises(TapError, match=r"sample \w+_test_\d has no class"):
+        finetune_classification(shards, tmp_path, apply_overrides(classification_config, ["train.epochs=1"]))
+    assert {"last", "best"} <= {path.name for path in tmp_path.iterdir()}
+    monkeypatch.undo()
+    assert finetune_classification(
+        shards, tmp_path, apply_overrides(classification_config, ["train.epochs=1"]), resume=True
+    )["test"]
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_the_result_is_in_the_precision_of_the_selection(
+    precision: str, shards: Path, tmp_path: Path, classification_config: ClassificationConfig
+) -> None:
+    config = apply_overrides(classification_config, [f"train.precision={precision}", "train.epochs=2"])
+    result = finetune_classification(shards, tmp_path, config)
+    with (tmp_path / "eval.csv").open() as stream:
+        assert result["validation"]["last"]["loss"] == float(list(csv.DictReader(stream))[-1]["loss"])
+
+
+def test_another_start_is_refused_on_resume(
+    shards: Path, run: Path, tmp_path: Path, classification_config: ClassificationConfig
+) -> None:
+    config = apply_overrides(classification_config, ["train.epochs=1"])
+    finetune_classification(shards, tmp_path / "out", config, init=run)
+    with pytest.raises(TapError, match=f"started from {run}, not from scratch"):
+        finetune_classification(shards, tmp_path / "out", config, resume=True)
+    with pytest.raises(TapError, match=f"started from {run}, not from {run}/last"):
+        finetune_classification(shards, tmp_path / "out", config, init=run / "last", resume=True)
+    relative = Path(os.path.relpath(run))
+    assert finetune_classification(shards, tmp_path / "out", config, init=relative, resume=True)["init"] == str(run)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda record: record.pop("config"), "its config names no backbone"),
+        (lambda record: record["config"].update(model=None), "its config names no backbone"),
+        (lambda record: record.update(config=[1]), "its config names no backbone"),
+    ],
+)
+def test_a_damaged_start_is_one_line_and_leaves_no_folder(
+    change: Callable[[dict[str, Any]], Any],
+    message: str,
+    shards: Path,
+    run: Path,
+    tmp_path: Path,
+    classification_config: ClassificationConfig,
+) -> None:
+    init = tmp_path / "init"
+    shutil.copytree(run / "last", init)
+    (init / "model.safetensors").write_bytes(b"short")
+    with pytest.raises(TapError, match="cannot be read"):
+        finetune_classification(shards, tmp_path / "out", classification_config, init=init)
+    record = json.loads((init / "config.json").read_text())
+    change(record)
+    (init / "config.json").write_text(json.dumps(record))
+    with pytest.raises(TapError, match=message):
+        finetune_classification(shards, tmp_path / "out", classification_config, init=init)
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_a_test_split_the_result_says_so(
@@ -130,6 +227,10 @@ def test_too_little_data_is_said(shards: Path, tmp_path: Path, classification_co
         finetune_classification(shards, tmp_path, apply_overrides(classification_config, ["data.num_points=300"]))
     with pytest.raises(TapError, match="in batches of 1 "):
         finetune_classification(shards, tmp_path, apply_overrides(classification_config, ["train.batch_size=1"]))
+    with pytest.raises(TapError, match=r"12 samples to train on .* each of 7 devices"):
+        finetune_classification(shards, tmp_path, apply_overrides(classification_config, ["train.devices=7"]))
+    with pytest.raises(TapError, match="'train' is the split that is trained on"):
+        finetune_classification(shards, tmp_path, apply_overrides(classification_config, ["test_split=train"]))
 
 
 def test_the_backbones_rate_rises_from_nothing(shards: Path, classification_config: ClassificationConfig) -> None:

@@ -37,7 +37,7 @@ def test_overrides_and_file_give_the_same(tmp_path: Path) -> None:
     changed = apply_overrides(preset, options)
     assert changed == load_config(file, preset)
     assert (changed.train.epochs, changed.model.backbone.settings["depth"]) == (3, 4)
-    assert preset.train.epochs == 100
+    assert preset == PRETRAIN_PRESETS["small/transformer"]()
 
 
 @pytest.mark.parametrize(

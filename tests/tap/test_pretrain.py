@@ -9,6 +9,7 @@ import pytest
 import torch
 from lightning.fabric import Fabric
 from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from render.camera import look_at
@@ -64,18 +65,33 @@ def test_the_truth_has_no_loss_and_full_view_dependence(evaluator: Evaluator) ->
     assert metrics["loss"] == 0.0
     assert metrics["ratio"] == 0.0
     assert metrics["view_dependence"] == 1.0
+    assert 0 < metrics["baseline_view_dependence"] < 1
 
 
 def test_the_mean_image_is_the_least_loss_of_its_kind(evaluator: Evaluator) -> None:
     assert evaluator.baseline is not None
-    images = evaluator.baseline[0].images
+    images = evaluator.baseline.mean.images
     least = evaluate(evaluator, Constant(images))
     assert least["ratio"] == 1.0
+    assert least["view_dependence"] == least["baseline_view_dependence"] == evaluator.baseline.view_dependence
     for change in (0.02, -0.02):
         assert evaluate(evaluator, Constant(images + change))["ratio"] > 1.0
         one_pixel = images.clone()
         one_pixel[1, :, 16, 16] += 10 * change
         assert evaluate(evaluator, Constant(one_pixel))["ratio"] > 1.0
+
+
+def test_a_baseline_is_kept_for_the_continuation(evaluator: Evaluator, tmp_path: Path) -> None:
+    before = evaluator.baseline
+    evaluator.prepare(fabric(), tmp_path, True, Silent())
+    after = evaluator.baseline
+    assert before is not None
+    assert after is not None
+    assert (after.loss, after.view_dependence) == (before.loss, before.view_dependence)
+    assert torch.equal(after.mean.images, before.mean.images)
+    save_file({"images": after.mean.images}, tmp_path / "baseline.safetensors")
+    with pytest.raises(TapError, match="holds no loss, view_dependence, world_to_camera; delete it"):
+        evaluator.prepare(fabric(), tmp_path, True, Silent())
 
 
 def test_mean_image_by_hand() -> None:
@@ -157,13 +173,18 @@ def test_a_few_objects_are_learned_by_heart(repeated: Path, tmp_path: Path, pret
     options += ["train.batch_size=3", "data.num_views=4", "augment.scale=[1.0, 1.0]", "train.log_every=10"]
     result = pretrain(repeated, tmp_path, apply_overrides(pretrain_config, options))
     assert result["metrics"]["ratio"] < 0.8
-    assert result["metrics"]["view_dependence"] > 0.3
+    assert result["metrics"]["view_dependence"] > result["metrics"]["baseline_view_dependence"]
     with Image.open(result["picture"]) as picture:
         assert picture.width > 400
     with (tmp_path / "metrics.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert float(rows[-1]["loss"]) < 0.5 * float(rows[0]["loss"])
     assert 0 <= float(rows[-1]["data_wait"]) <= 1
+
+
+def test_a_loss_of_nothing_is_refused(pretrain_config: PretrainConfig) -> None:
+    with pytest.raises(TapError, match="both 0"):
+        apply_overrides(apply_overrides(pretrain_config, ["loss.foreground_weight=0"]), ["loss.background_weight=0"])
 
 
 def test_without_a_test_split_a_share_of_train_is_held_out(

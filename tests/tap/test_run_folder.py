@@ -30,6 +30,29 @@ def test_a_half_written_row_is_dropped(tmp_path: Path) -> None:
     assert [row["step"] for row in Table(table.file).rows()] == ["1"]
 
 
+def test_an_empty_file_gets_its_header(tmp_path: Path) -> None:
+    table = Table(tmp_path / "metrics.csv")
+    table.file.touch()
+    table.cut("step", 3)
+    assert table.rows() == []
+    table.append({"step": 1, "loss": 0.5})
+    assert table.file.read_text().split() == ["step,loss", "1,0.5"]
+
+
+@pytest.mark.parametrize("content", [b"name,size\na,1\n", b"step,loss\n\xff\xfe,1\n"])
+def test_a_foreign_table_is_one_line(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_bytes(content)
+    with pytest.raises(TapError, match=r"metrics\.csv: .*move it away"):
+        Table(tmp_path / "metrics.csv").cut("step", 1)
+
+
+def test_a_row_with_too_many_values_is_dropped(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("step,loss\n1,2\n2,3,4\n")
+    table = Table(tmp_path / "metrics.csv")
+    table.cut("step", 9)
+    assert table.rows() == [{"step": "1", "loss": "2"}]
+
+
 def test_other_columns_are_refused(tmp_path: Path) -> None:
     table = Table(tmp_path / "metrics.csv")
     table.append({"step": 1})

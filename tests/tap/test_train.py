@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
-from tap.checkpoint import load_state
+from tap.checkpoint import load_state, load_tensors, write_json
 from tap.clock import deferred_interrupt
 from tap.collate import Batch
 from tap.config import apply_overrides
@@ -51,6 +52,21 @@ def same_run(one: Path, other: Path) -> None:
     assert (one / "eval.csv").read_text() == (other / "eval.csv").read_text()
     for file in ("model.safetensors", "optimizer.safetensors"):
         assert (one / "last" / file).read_bytes() == (other / "last" / file).read_bytes()
+
+
+@pytest.mark.gpu
+def test_resumed_on_cuda_the_optimizer_goes_on_beside_the_parameters(
+    shards: Path, tmp_path: Path, pretrain_config: PretrainConfig
+) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    config = apply_overrides(pretrain_config, ["train.accelerator=cuda"])
+    pretrain(shards, tmp_path / "whole", config)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(shards, tmp_path / "parts", config, progress=At(4, lambda: fail(KeyboardInterrupt())))
+    assert pretrain(shards, tmp_path / "parts", config, resume=True)["steps"] == 9
+    whole, parts = (float(losses(tmp_path / name)[-1][3]) for name in ("whole", "parts"))
+    assert parts == pytest.approx(whole, rel=1e-2)
 
 
 @pytest.mark.parametrize("step", [2, 3, 6])
@@ -130,6 +146,52 @@ def test_a_finished_run_resumes_to_its_result(shards: Path, pretrain_config: Pre
     assert f"{result['metrics']['loss']}" in before
     assert (unbroken / "eval.csv").read_text() == before
     assert Path(result["picture"]).is_file()
+
+
+def stopped(shards: Path, out: Path, config: PretrainConfig) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(shards, out, config, progress=At(2, lambda: fail(KeyboardInterrupt())))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop("window"), "not the counters of a run, they differ in window"),
+        (lambda state: state.update(steps=1), "they differ in steps"),
+        (lambda state: state.update(step="many"), "step: .*, got 'many'"),
+        (lambda state: state.update(batch=-1), "batch: .*, got -1"),
+    ],
+)
+def test_damaged_counters_are_one_line(
+    change: Callable[[dict[str, Any]], Any],
+    message: str,
+    shards: Path,
+    tmp_path: Path,
+    pretrain_config: PretrainConfig,
+) -> None:
+    stopped(shards, tmp_path, pretrain_config)
+    state = load_state(tmp_path / "last")
+    change(state)
+    write_json(tmp_path / "last" / "state.json", state)
+    with pytest.raises(TapError, match=message):
+        pretrain(shards, tmp_path, pretrain_config, resume=True)
+
+
+def test_lost_optimizer_state_is_named(shards: Path, tmp_path: Path, pretrain_config: PretrainConfig) -> None:
+    stopped(shards, tmp_path, pretrain_config)
+    file = tmp_path / "last" / "optimizer.safetensors"
+    kept = {name: tensor for name, tensor in load_tensors(file).items() if not name.startswith("photograph.memory")}
+    save_file(kept, file)
+    with pytest.raises(TapError, match=r"parameters have no state, first photograph\.memory"):
+        pretrain(shards, tmp_path, pretrain_config, resume=True)
+
+
+def test_an_empty_table_is_begun_anew(shards: Path, tmp_path: Path, pretrain_config: PretrainConfig) -> None:
+    stopped(shards, tmp_path, pretrain_config)
+    for name in ("metrics.csv", "eval.csv"):
+        (tmp_path / name).write_bytes(b"")
+    pretrain(shards, tmp_path, pretrain_config, resume=True)
+    assert [row[1] for row in losses(tmp_path)] == [str(step) for step in range(3, 10)]
 
 
 def test_bfloat16_runs(shards: Path, tmp_path: Path, pretrain_config: PretrainConfig) -> None:
