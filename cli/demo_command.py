@@ -17,10 +17,10 @@ from tap.config import apply_overrides
 from tap.errors import TapError
 
 # The demo's own size: small pictures and short runs. Both fine-tunings share one config.
-_MESHES_PER_FAMILY, _QUICK_MESHES = 40, 8
+_MESHES_PER_FAMILY, _QUICK_MESHES, _TEST_SHARE = 50, 8, 0.4
 _PRETRAIN = [
     "train.epochs=24",
-    "train.eval_every=6",
+    "train.eval_every=12",
     "train.batch_size=16",
     "train.warmup_epochs=2",
     "data.num_views=3",
@@ -28,6 +28,7 @@ _PRETRAIN = [
 # Three quarters of train choose the checkpoint: 7 or 8 labelled objects a class are left to learn from.
 _FINETUNE = [
     "validation_share=0.75",
+    "backbone_warmup_epochs=0",
     "train.epochs=40",
     "train.eval_every=10",
     "train.batch_size=16",
@@ -54,7 +55,8 @@ def run_demo(out: Path, workers: int, quick: bool) -> None:
     _prepare(out)
     meshes, shards = out / "meshes", out / "shards"
     console.rule("1 of 4: making meshes and rendering them")
-    write_shape_collection(meshes, num_per_family=_QUICK_MESHES if quick else _MESHES_PER_FAMILY, seed=0)
+    number = _QUICK_MESHES if quick else _MESHES_PER_FAMILY
+    write_shape_collection(meshes, num_per_family=number, seed=0, test_share=_TEST_SHARE)
     render_folder(
         meshes, shards, layout="auto", given={"up": "z"}, config_file=None,
         overrides=["image_size=112", "num_points=2048", "samples_per_shard=64"],

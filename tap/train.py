@@ -47,7 +47,7 @@ class TrainConfig(BaseModel):
     save_every: int = Field(1, ge=1, description="Epochs between checkpoints; evaluated epochs are always saved.")
     log_every: int = Field(10, ge=1, description="Steps between rows of metrics.csv.")
     precision: Literal["32-true", "bf16-mixed"] = Field("32-true", description="Arithmetic of the forward pass.")
-    accelerator: str = Field("auto", description="Fabric's name of the kind of device: auto, cpu, cuda, mps.")
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="The kind of device.")
     devices: int = Field(1, ge=1, description="Devices, one process each.")
 
 
