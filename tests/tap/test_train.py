@@ -18,6 +18,8 @@ from tap.errors import TapError
 from tap.task import Silent
 from tap.tasks.pretrain import PretrainConfig, PretrainTask, pretrain
 
+ACCELERATORS = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+
 
 class At(Silent):
     """Does something after a step."""
@@ -200,8 +202,11 @@ def test_bfloat16_runs(shards: Path, tmp_path: Path, pretrain_config: PretrainCo
 
 
 def test_an_unknown_accelerator_is_one_line(shards: Path, tmp_path: Path, pretrain_config: PretrainConfig) -> None:
-    with pytest.raises(TapError, match=r"train\.accelerator=warp"):
-        pretrain(shards, tmp_path, apply_overrides(pretrain_config, ["train.accelerator=warp"]))
+    with pytest.raises(TapError, match=r"train\.accelerator: .*'warp'"):
+        apply_overrides(pretrain_config, ["train.accelerator=warp"])
+    missing = next(kind for kind, there in ACCELERATORS.items() if not there)
+    with pytest.raises(TapError, match=rf"train\.accelerator={missing}"):
+        pretrain(shards, tmp_path, apply_overrides(pretrain_config, [f"train.accelerator={missing}"]))
 
 
 def test_a_file_in_the_place_of_the_run_is_one_line(
