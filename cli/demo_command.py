@@ -19,7 +19,7 @@ from tap.errors import TapError
 # The demo's own size: small pictures and short runs. Both fine-tunings share one config.
 _MESHES_PER_FAMILY, _QUICK_MESHES, _TEST_SHARE = 50, 8, 0.4
 _PRETRAIN = [
-    "train.epochs=24",
+    "train.epochs=36",
     "train.eval_every=12",
     "train.batch_size=16",
     "train.warmup_epochs=2",
