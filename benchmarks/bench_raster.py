@@ -66,7 +66,7 @@ def compare(mesh: Mesh, cameras: Cameras) -> dict[str, float]:
     """Pixels, differing coverage, and differing depth of one mesh."""
     ours, theirs = rasterize_cpu(mesh, cameras), rasterize_open3d(mesh, cameras)
     both = (ours.face >= 0) & (theirs.face >= 0)
-    differs = both & (np.abs(np.where(both, ours.depth - theirs.depth, 0.0)) > 1e-4)
+    differs = both & (np.abs(np.where(both, ours.depth, 0.0) - np.where(both, theirs.depth, 0.0)) > 1e-4)
     return {
         "pixels": ours.face.size,
         "coverage_differs": int(((ours.face >= 0) != (theirs.face >= 0)).sum()),

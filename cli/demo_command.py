@@ -1,5 +1,6 @@
 """`tap demo`: the whole job on meshes that it makes itself, in one folder, in minutes on two cores."""
 
+import csv
 import shutil
 import time
 from pathlib import Path
@@ -69,9 +70,9 @@ def run_demo(out: Path, workers: int, quick: bool) -> None:
     accuracies = {}
     for step, (name, init) in enumerate({"from scratch": None, "pre-trained": out / "pretrain"}.items(), start=3):
         console.rule(f"{step} of 4: fine-tuning a classifier, {name}")
-        accuracies[name] = _finetune(shards, out / f"classify-{name.replace(' ', '-')}", init, quick)
+        accuracies[name] = _finetune(shards, out / _run_name(name), init, quick)
     console.rule(f"done in {(time.monotonic() - began_at) / 60:.1f} minutes")
-    _tell(console, pretrained["metrics"], accuracies)
+    _tell(console, out, pretrained["metrics"], accuracies)
     for what, path in (
         ("contact sheet", sheet),
         ("generated above true", pretrained["picture"]),
@@ -111,10 +112,21 @@ def _finetune(shards: Path, run: Path, init: Path | None, quick: bool) -> dict[s
         return finetune_classification(shards, run, config, init=init, progress=progress)
 
 
-def _tell(console: Console, metrics: dict[str, Any], accuracies: dict[str, dict[str, Any]]) -> None:
-    table = Table("backbone", "test accuracy", "class mean", title="classification, checkpoint chosen on validation")
+def _run_name(backbone: str) -> str:
+    return f"classify-{backbone.replace(' ', '-')}"
+
+
+def _validation_curve(run: Path) -> dict[int, float]:
+    with (run / "eval.csv").open(newline="", encoding="utf-8") as stream:
+        return {int(row["epoch"]): float(row["accuracy"]) for row in csv.DictReader(stream)}
+
+
+def _tell(console: Console, out: Path, metrics: dict[str, Any], accuracies: dict[str, dict[str, Any]]) -> None:
+    curves = {name: _validation_curve(out / _run_name(name)) for name in accuracies}
+    epochs = [f"epoch {epoch}" for epoch in next(iter(curves.values()))]
+    table = Table("backbone", *epochs, "test", title="accuracy: validation by epoch, then test with the best of them")
     for name, result in accuracies.items():
-        best = result["test"]["best"]
-        table.add_row(name, f"{best['accuracy']:.1%}", f"{best['class_mean_accuracy']:.1%}")
+        shown = [f"{accuracy:.1%}" for accuracy in curves[name].values()]
+        table.add_row(name, *shown, f"{result['test']['best']['accuracy']:.1%}")
     console.print(table)
     console.print(f"pre-training: {pretraining_line(metrics)}", soft_wrap=True)
