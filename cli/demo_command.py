@@ -22,7 +22,6 @@ _MESHES_PER_FAMILY, _QUICK_MESHES, _TEST_SHARE = 50, 8, 0.4
 _PRETRAIN = [
     "train.epochs=36",
     "train.eval_every=12",
-    "train.batch_size=16",
     "train.warmup_epochs=2",
     "data.num_views=3",
 ]

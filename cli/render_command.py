@@ -15,7 +15,7 @@ from render.rasterizers import load_rasterizer
 from render.rig import Rig, Viewpoint, checked_cameras, load_rig
 from render.sources import Listing
 from shards import BuildOptions, BuildReport, Failure, Source, build_shards, unique_keys
-from tap.config import apply_overrides, load_config, validated
+from tap.config import configured, validated
 
 _SHOWN_FAILURES = 5
 
@@ -83,10 +83,7 @@ def render_folder(
 
 
 def _settings(given: dict[str, Any], config_file: Path | None, overrides: list[str]) -> RenderSettings:
-    settings = RenderSettings()
-    if config_file is not None:
-        settings = load_config(config_file, settings)
-    settings = apply_overrides(settings, overrides)
+    settings = configured(RenderSettings(), config_file, overrides)
     for name, value in given.items():  # one by one, so that an error names the option that was typed
         settings = validated(RenderSettings, settings.model_dump() | {name: value}, f"--{name}")
     return settings

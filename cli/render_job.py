@@ -30,18 +30,14 @@ class RenderJob:
         """The sample of a mesh file.
 
         Raises:
-            RenderError: the mesh cannot be read or drawn; the message starts with its path below SRC.
+            RenderError: the mesh cannot be read or drawn; the record of its shard names it relative to SRC.
         """
         path = Path(source.path)
         try:
             content = path.read_bytes()
         except OSError as error:
             raise RenderError(f"{source.relative}: cannot read: {error.strerror}") from error
-        try:
-            mesh = read_mesh(path, content)
-        except RenderError as error:
-            # Records name sources relative to SRC, so that the same meshes elsewhere give the same bytes.
-            raise RenderError(str(error).replace(source.path, source.relative)) from error
+        mesh = read_mesh(path, content)
         rendering = render_mesh(mesh, self.config, source.key, source.relative, self.rig)
         return Sample(
             key=source.key,

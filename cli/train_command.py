@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.progress import TrainProgress
-from tap.config import apply_overrides, load_config
+from tap.config import configured
 from tap.errors import TapError
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -83,7 +83,4 @@ def _settings(
 ) -> Config:
     if preset not in presets:
         raise TapError(f"preset {preset!r} is unknown; name one of {', '.join(sorted(presets))}")
-    config = presets[preset]()
-    if config_file is not None:
-        config = load_config(config_file, config)
-    return apply_overrides(config, overrides)
+    return configured(presets[preset](), config_file, overrides)

@@ -79,13 +79,15 @@ def checked(mesh: Mesh, where: str) -> Mesh:
 
 def _check_off_is_whole(path: Path, content: bytes) -> None:
     """Refuse an .off file with fewer rows than its header announces; trimesh reads what is there."""
-    rows = [row for row in (line.split(b"#")[0].split() for line in content.splitlines()) if row]
-    numbers = [row for row in rows if not row[0].upper().endswith(b"OFF")]
+    lines = (line.strip() for line in content.splitlines())
+    rows = [line for line in lines if line and not line.startswith(b"#")]
+    header = [row.split(b"#")[0].split() for row in rows[:2]]
+    has_magic = bool(header) and header[0][0].upper().endswith(b"OFF")
     try:
-        num_vertices, num_faces = int(numbers[0][0]), int(numbers[0][1])
+        num_vertices, num_faces = (int(number) for number in header[has_magic][:2])
     except (IndexError, ValueError) as error:
         raise RenderError(f"{path}: cannot read as .off: no line with the numbers of vertices and faces") from error
-    found = len(numbers) - 1
+    found = len(rows) - has_magic - 1
     if found < num_vertices + num_faces:
         raise RenderError(
             f"{path}: cannot read as .off: the header announces {num_vertices} vertices and {num_faces} faces, "

@@ -67,7 +67,7 @@ def normalize(mesh: Mesh, up: UpAxis = "z", how: Normalization = "sphere", where
         raise RenderError(f"{where}: the surface has no area (every face is degenerate)")
     if how == "none":
         largest = float(np.abs(vertices).max())
-        if not 1 / _LARGEST_UNIT < extent <= largest * 2 < _LARGEST_UNIT:
+        if not (extent > 1 / _LARGEST_UNIT and largest < _LARGEST_UNIT / 2):
             raise RenderError(
                 f"{where}: {extent:.3g} wide and up to {largest:.3g} from its origin, beyond float32's reach without "
                 "normalisation; use --normalize sphere"

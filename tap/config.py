@@ -53,6 +53,15 @@ def load_config(file: Path, base: Config) -> Config:
     return _changed(base, dict(_flatten(content)), str(file))
 
 
+def configured(base: Config, file: Path | None, overrides: Sequence[str]) -> Config:
+    """A preset changed by a TOML file, if there is one, and then by overrides, which win.
+
+    Raises:
+        TapError: see `load_config` and `apply_overrides`.
+    """
+    return apply_overrides(base if file is None else load_config(file, base), overrides)
+
+
 def validated(kind: type[Config], content: Mapping[str, Any], where: str) -> Config:
     """A config from plain data, with errors as one `TapError` that starts with ``where``."""
     try:

@@ -90,8 +90,8 @@ def finetune_classification(
     config = config.model_copy(update={"backbone": _resolve_backbone(config.backbone, init)})
     continued = resume and has_checkpoint(out)
     finished = continued and (out / RESULT).exists()
-    data = _open_train(shards, config)
-    train, validation = _cut_validation(data, config, shards)
+    data, labels = _open_train(shards, config)
+    train, validation = _cut_validation(labels, config, shards)
     account = data_account(shards, config.train_split, config.test_split)
     test_data = None if finished else _open_test(shards, config, account)
     task = ClassificationTask(config, data, train, validation, init is not None)
@@ -140,17 +140,15 @@ def _score_all(
     return scored
 
 
-def _open_train(shards: Path, config: ClassificationConfig) -> SampleData:
-    """Training data; all of it is read once, so one that cannot be trained on is met here and not hours later."""
+def _open_train(shards: Path, config: ClassificationConfig) -> tuple[SampleData, list[int]]:
+    """Training data and labels; all is read once, so one that cannot be trained on is met here and not hours later."""
     if config.test_split == config.train_split:
         raise TapError(
             f"test_split: {config.test_split!r} is the split that is trained on; name another, or one not there"
         )
     reader = ShardReader(shards, config.train_split)
     data = SampleData(reader, config.data, config.train.seed, "none", config.augment)
-    for index in range(len(data)):
-        _check_sample(data, index)
-    return data
+    return data, [_checked_label(data, index) for index in range(len(data))]
 
 
 def _open_test(shards: Path, config: ClassificationConfig, account: Mapping[str, Any]) -> SampleData | None:
@@ -158,13 +156,16 @@ def _open_test(shards: Path, config: ClassificationConfig, account: Mapping[str,
     if config.test_split not in account["num_samples"]:
         return None
     data = SampleData(ShardReader(shards, config.test_split), config.data, config.train.seed, "none")
-    _check_sample(data, 0)
+    _checked_label(data, 0)
     return data
 
 
-def _check_sample(data: SampleData, index: int) -> None:
-    if data[Address(EVALUATION, index)].label == UNLABELLED:
+def _checked_label(data: SampleData, index: int) -> int:
+    """The label of a sample, which is read as it will be for training."""
+    label = data[Address(EVALUATION, index)].label
+    if label == UNLABELLED:
         raise TapError(f"{data.reader.folder}: sample {data.reader.key(index)} has no class; label all of them")
+    return label
 
 
 def _resolve_backbone(wanted: BackboneConfig | None, init: Path | None) -> BackboneConfig:
@@ -186,9 +187,8 @@ def _resolve_backbone(wanted: BackboneConfig | None, init: Path | None) -> Backb
     return found
 
 
-def _cut_validation(data: SampleData, config: ClassificationConfig, shards: Path) -> tuple[IntArray, IntArray]:
+def _cut_validation(labels: list[int], config: ClassificationConfig, shards: Path) -> tuple[IntArray, IntArray]:
     """Training and validation samples, after a look at what the set offers."""
-    labels = [data.label(index) for index in range(len(data))]
     if len(set(labels)) < 2:
         raise TapError(
             f"{shards}: {config.train_split} holds {len(set(labels))} class; classification needs two or more"
