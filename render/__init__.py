@@ -7,36 +7,49 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from render.appearance import Appearance, Material, Texture
     from render.camera import Cameras, look_at, nearest_to_origin, pixel_rays, project
     from render.config import RenderConfig
     from render.errors import RenderError
     from render.fragments import Fragments, Rasterizer
+    from render.framing import fit_cameras
     from render.mesh import Mesh, read_mesh
     from render.normalization import Normalized, normalize
-    from render.rasterizers import RASTERIZERS, load_rasterizer
+    from render.perturbation import perturbed
+    from render.quality import Quality, measure_quality
+    from render.rasterizers import RASTERIZERS, load_rasterizer, resolve_backend
     from render.rendering import Rendering, render_mesh
-    from render.rig import RIGS, Rig, Viewpoint, load_rig, mvcnn12
-    from render.sample import sample_surface
+    from render.rig import RIG_FAMILIES, RIGS, Rig, Viewpoint, cameras_around, load_rig, mvcnn12
+    from render.sample import SAMPLERS, sample_surface
+    from render.shade_config import ShadeConfig
     from render.sources import Listing, MeshSource, find_meshes
 
 _HOMES = {
+    "Appearance": "appearance", "Material": "appearance", "Texture": "appearance",
     "Cameras": "camera", "look_at": "camera", "nearest_to_origin": "camera", "pixel_rays": "camera", "project": "camera",
     "RenderConfig": "config",
     "RenderError": "errors",
     "Fragments": "fragments", "Rasterizer": "fragments",
+    "fit_cameras": "framing",
     "Mesh": "mesh", "read_mesh": "mesh",
     "Normalized": "normalization", "normalize": "normalization",
-    "RASTERIZERS": "rasterizers", "load_rasterizer": "rasterizers",
+    "perturbed": "perturbation",
+    "Quality": "quality", "measure_quality": "quality",
+    "RASTERIZERS": "rasterizers", "load_rasterizer": "rasterizers", "resolve_backend": "rasterizers",
     "Rendering": "rendering", "render_mesh": "rendering",
-    "RIGS": "rig", "Rig": "rig", "Viewpoint": "rig", "load_rig": "rig", "mvcnn12": "rig",
-    "sample_surface": "sample",
+    "RIGS": "rig", "RIG_FAMILIES": "rig", "Rig": "rig", "Viewpoint": "rig",
+    "cameras_around": "rig", "load_rig": "rig", "mvcnn12": "rig",
+    "SAMPLERS": "sample", "sample_surface": "sample",
+    "ShadeConfig": "shade_config",
     "Listing": "sources", "MeshSource": "sources", "find_meshes": "sources",
 }  # fmt: skip
 
 __all__ = [
-    "RASTERIZERS", "RIGS", "Cameras", "Fragments", "Listing", "Mesh", "MeshSource", "Normalized", "Rasterizer",
-    "RenderConfig", "RenderError", "Rendering", "Rig", "Viewpoint", "find_meshes", "load_rasterizer", "load_rig", "look_at",
-    "mvcnn12", "nearest_to_origin", "normalize", "pixel_rays", "project", "read_mesh", "render_mesh", "sample_surface",
+    "RASTERIZERS", "RIGS", "RIG_FAMILIES", "SAMPLERS", "Appearance", "Cameras", "Fragments", "Listing", "Material",
+    "Mesh", "MeshSource", "Normalized", "Quality", "Rasterizer", "RenderConfig", "RenderError", "Rendering", "Rig",
+    "ShadeConfig", "Texture", "Viewpoint", "cameras_around", "find_meshes", "fit_cameras", "load_rasterizer",
+    "load_rig", "look_at", "measure_quality", "mvcnn12", "nearest_to_origin", "normalize", "perturbed",
+    "pixel_rays", "project", "read_mesh", "render_mesh", "resolve_backend", "sample_surface",
 ]  # fmt: skip
 
 

@@ -72,34 +72,36 @@ class Cameras:
         return len(self.world_to_camera)
 
 
-def look_at(position: FloatArray, target: FloatArray, roll: float = 0.0) -> FloatArray:
-    """The pose of a camera at ``position`` that looks at ``target`` with world +z upward in the image.
+def look_at(position: FloatArray, target: FloatArray, roll: FloatArray | float = 0.0) -> FloatArray:
+    """The poses of cameras at ``position`` that look at ``target`` with world +z upward in the image.
 
     Args:
-        position: (3,) world.
-        target: (3,) world.
-        roll: degrees; positive turns the camera clockwise about its forward axis.
+        position: (..., 3) world.
+        target: (..., 3) world; broadcasts against position.
+        roll: (...) degrees; positive turns the camera clockwise about its forward axis.
 
     Returns:
-        (4, 4) float64 world_to_camera. A camera that looks straight up or down has world +y upward in its image.
+        (..., 4, 4) float64 world_to_camera. A camera that looks straight up or down has world +y upward in its image.
 
     Raises:
         RenderError: position and target coincide.
     """
     position, target = np.asarray(position, np.float64), np.asarray(target, np.float64)
-    distance = np.linalg.norm(target - position)
-    if not distance > 0:
+    toward = target - position
+    distance = np.linalg.norm(toward, axis=-1, keepdims=True)
+    if not (distance > 0).all():
         raise RenderError(f"look_at: the camera stands on its target {target.tolist()}; move it away")
-    forward = (target - position) / distance
-    up = np.array([0.0, 1.0, 0.0]) if abs(forward[2]) > 1 - 1e-9 else np.array([0.0, 0.0, 1.0])
-    right = np.cross(forward, up)
-    right /= np.linalg.norm(right)
+    forward = toward / distance
+    is_vertical = np.abs(forward[..., 2:]) > 1 - 1e-9
+    right = _unit(np.cross(forward, np.where(is_vertical, [0.0, 1.0, 0.0], [0.0, 0.0, 1.0])))
     down = np.cross(forward, right)
-    cos, sin = np.cos(np.deg2rad(roll)), np.sin(np.deg2rad(roll))
-    rotation = np.stack([cos * right + sin * down, cos * down - sin * right, forward])
-    pose = np.eye(4)
-    pose[:3, :3] = rotation
-    pose[:3, 3] = -rotation @ position
+    angle = np.deg2rad(np.asarray(roll, np.float64))[..., None]
+    cos, sin = np.cos(angle), np.sin(angle)
+    rotation = np.stack([cos * right + sin * down, cos * down - sin * right, forward], axis=-2)
+    pose = np.zeros((*rotation.shape[:-2], 4, 4))
+    pose[..., :3, :3] = rotation
+    pose[..., :3, 3] = -(rotation @ position[..., None])[..., 0]
+    pose[..., 3, 3] = 1.0
     return pose
 
 
@@ -182,6 +184,11 @@ def cell_centers(image_size: int, num_cells: int) -> npt.NDArray[np.float32]:
     along = (np.arange(num_cells, dtype=np.float32) + 0.5) * np.float32(image_size / num_cells)
     u, v = np.meshgrid(along, along)
     return np.stack([u.ravel(), v.ravel()], axis=-1)
+
+
+def _unit(vectors: FloatArray) -> FloatArray:
+    length: FloatArray = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / length
 
 
 def _transposed(matrix: Array) -> Array:

@@ -1,10 +1,16 @@
 """The settings of a render: what decides a sample's bytes, and nothing else."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from render.camera import Projection
+from render.channels import Channel
 from render.normalization import Normalization, UpAxis
-from render.shade import ShadeConfig
+from render.shade_config import ShadeConfig
+
+Fit = Literal["sphere", "object"]
+PointSampling = Literal["area", "poisson", "farthest"]
 
 
 class RenderConfig(BaseModel):
@@ -18,9 +24,21 @@ class RenderConfig(BaseModel):
     )
     rig: str = Field("mvcnn12", description="a named rig, a .toml or .json file, or package.module:function")
     projection: Projection = Field("parallel", description="parallel or perspective")
+    fit: Fit = Field("sphere", description="sphere: one scale for all; object: its largest view spans the frame")
+    jitter: float = Field(
+        0.0, ge=0, le=180, description="degrees by which a view's direction is moved at most, at random"
+    )
+    roll: float = Field(0.0, ge=0, le=180, description="degrees by which a camera is rolled at most, at random")
     image_size: int = Field(224, ge=8, le=4096, description="side of the square views in pixels")
-    antialias: bool = Field(False, description="average the grey of 9 samples a pixel; alpha stays that of the centre")
+    antialias: bool = Field(
+        False, description="average the colour of 9 samples a pixel; alpha stays that of the centre"
+    )
+    channels: tuple[Channel, ...] = Field((), description="further images of each view: depth, normal, part")
+    points: PointSampling = Field("area", description="area: uniform by area; poisson: blue noise; farthest: FPS of 4x")
     num_points: int = Field(8192, ge=1, description="surface samples a mesh")
-    backend: str = Field("cpu", description="rasterizer: cpu, open3d or pytorch3d")
+    backend: str = Field("cpu", description="rasterizer: cpu, open3d, pytorch3d, or package.module:function")
     seed: int = Field(0, ge=0, description="seed of everything drawn at random")
+    min_silhouette: float = Field(
+        0.002, ge=0, le=1, description="share of a view's pixels below which its silhouette is flagged as small"
+    )
     shade: ShadeConfig = Field(default_factory=ShadeConfig, description="material and light")

@@ -12,17 +12,14 @@ from render.mesh import Mesh
 
 @dataclasses.dataclass(frozen=True)
 class Fragments:
-    """The nearest face at each pixel centre of each view.
+    """The nearest face at each pixel centre of each view; `barycentrics` tells where on the face the line of sight meets it.
 
     Attributes:
         face: (V, H, W) int32, -1 where empty.
-        bary: (V, H, W, 3) float32, perspective-correct weights of the face's corners in the order of ``mesh.faces``, 0 where
-            empty.
         depth: (V, H, W) float32, camera z in world units, inf where empty.
     """
 
     face: npt.NDArray[np.int32]
-    bary: npt.NDArray[np.float32]
     depth: npt.NDArray[np.float32]
 
 

@@ -5,7 +5,9 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
+from render.duplicates import first_copies
 from render.errors import RenderError
 from render.mesh import Mesh
 
@@ -28,7 +30,7 @@ class Normalized:
         mesh: only vertices in use, world frame.
         center: (3,) float64, the surface's area-weighted centroid in file units, after +z was turned up (0 for ``none``).
         scale: file units in a world unit (1 for ``none``).
-        face_areas: (F,) float64, square world units; some may be 0, not all.
+        face_areas: (F,) float64, square world units; 0 for degenerate faces and for those that repeat an earlier one.
     """
 
     mesh: Mesh
@@ -47,14 +49,13 @@ def normalize(mesh: Mesh, up: UpAxis = "z", how: Normalization = "sphere", where
         where: the source, for messages.
 
     Returns:
-        Normalized; vertices that no face uses are gone and have no say in centroid and scale.
+        Normalized; vertices that no face uses are gone and have no say in centroid and scale. A face that occurs again, in
+        either orientation, has no area after its first time (ShapeNet doubles many), and so no say either.
 
     Raises:
         RenderError: the surface has no extent, no area, or is too large for float64.
     """
-    used, compact = np.unique(mesh.faces, return_inverse=True)
-    faces = compact.reshape(mesh.faces.shape).astype(np.int64)
-    vertices = mesh.vertices[used]
+    vertices, faces = _in_use(mesh.vertices, mesh.faces)
     rotation = UP_ROTATIONS[up]
     # Work about the middle of the box and in its size: 1e-8 and 1e8 are then the same object.
     low, high = vertices.min(axis=0), vertices.max(axis=0)
@@ -62,8 +63,9 @@ def normalize(mesh: Mesh, up: UpAxis = "z", how: Normalization = "sphere", where
     if not (np.isfinite(extent) and extent > 0):
         raise RenderError(f"{where}: the mesh has no extent" if extent == 0 else f"{where}: coordinates overflow")
     relative = (vertices - middle) / extent
-    areas, centroids = face_areas(relative, faces), relative[faces].mean(axis=1)
-    if not areas.sum() > 0:
+    areas = np.where(first_copies(vertices, faces), face_areas(relative, faces), 0.0)
+    total, moment = _moments(relative, faces, areas)
+    if not total > 0:
         raise RenderError(f"{where}: the surface has no area (every face is degenerate)")
     if how == "none":
         largest = float(np.abs(vertices).max())
@@ -72,30 +74,88 @@ def normalize(mesh: Mesh, up: UpAxis = "z", how: Normalization = "sphere", where
                 f"{where}: {extent:.3g} wide and up to {largest:.3g} from its origin, beyond float32's reach without "
                 "normalisation; use --normalize sphere"
             )
-        kept = Mesh(np.ascontiguousarray(vertices @ rotation.T), faces)
+        kept = dataclasses.replace(mesh, vertices=np.ascontiguousarray(vertices @ rotation.T), faces=faces)
         return Normalized(kept, np.zeros(3), 1.0, areas * extent**2)
-    centroid = (areas[:, None] * centroids).sum(axis=0) / areas.sum()
+    centroid = moment / total
     centered = relative - centroid
-    radius = float(np.linalg.norm(centered, axis=1).max())
-    world = np.ascontiguousarray((centered / radius) @ rotation.T)
-    return Normalized(Mesh(world, faces), rotation @ (middle + centroid * extent), radius * extent, areas / radius**2)
+    radius = float(np.sqrt(np.einsum("ij,ij->i", centered, centered).max()))
+    world = dataclasses.replace(mesh, vertices=np.ascontiguousarray((centered / radius) @ rotation.T), faces=faces)
+    return Normalized(world, rotation @ (middle + centroid * extent), radius * extent, areas / radius**2)
 
 
 def face_areas(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """The area of each face, (F,) float64, square units."""
-    areas: npt.NDArray[np.float64] = np.linalg.norm(_face_crosses(vertices, faces), axis=1) / 2
+    areas = np.empty(len(faces), np.float64)
+    _areas(np.ascontiguousarray(vertices), np.ascontiguousarray(faces), areas)
     return areas
 
 
 def face_normals(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """The unit normal of each face by its winding, (F, 3) float64; 0 for a degenerate face."""
-    crosses = _face_crosses(vertices, faces)
-    length = np.linalg.norm(crosses, axis=1, keepdims=True)
-    normals: npt.NDArray[np.float64] = np.divide(crosses, length, out=np.zeros_like(crosses), where=length > 0)
+    normals = np.empty((len(faces), 3), np.float64)
+    _normals(np.ascontiguousarray(vertices), np.ascontiguousarray(faces), normals)
     return normals
 
 
-def _face_crosses(vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    corner = vertices[faces[:, 0]]
-    crosses: npt.NDArray[np.float64] = np.cross(vertices[faces[:, 1]] - corner, vertices[faces[:, 2]] - corner)
-    return crosses
+def _in_use(
+    vertices: npt.NDArray[np.float64], faces: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """The vertices that a face uses, in their order, and the faces by their new numbers."""
+    number = np.zeros(len(vertices), np.int64)
+    num_used = _number_used(faces, number)
+    if num_used == len(vertices):
+        return np.ascontiguousarray(vertices), np.ascontiguousarray(faces)
+    return np.ascontiguousarray(vertices[number >= 0]), number[faces]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _number_used(faces, number):  # type: ignore[no-untyped-def]
+    """How many vertices are used; ``number`` (N,) gets their new numbers, -1 for the others."""
+    for face in range(len(faces)):
+        for corner in range(3):
+            number[faces[face, corner]] = 1
+    count = 0
+    for vertex in range(len(number)):
+        if number[vertex] == 1:
+            number[vertex] = count
+            count += 1
+        else:
+            number[vertex] = -1
+    return count
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _cross(vertices, a, b, c):  # type: ignore[no-untyped-def]
+    """The cross product of two sides, and its length."""
+    px, py, pz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
+    qx, qy, qz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
+    x, y, z = py * qz - pz * qy, pz * qx - px * qz, px * qy - py * qx
+    return x, y, z, np.sqrt(x * x + y * y + z * z)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _areas(vertices, faces, areas):  # type: ignore[no-untyped-def]
+    for face in range(len(faces)):
+        areas[face] = _cross(vertices, faces[face, 0], faces[face, 1], faces[face, 2])[3] / 2
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _normals(vertices, faces, normals):  # type: ignore[no-untyped-def]
+    for face in range(len(faces)):
+        x, y, z, length = _cross(vertices, faces[face, 0], faces[face, 1], faces[face, 2])
+        if length > 0:
+            normals[face, 0], normals[face, 1], normals[face, 2] = x / length, y / length, z / length
+        else:
+            normals[face] = 0.0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _moments(vertices, faces, areas):  # type: ignore[no-untyped-def]
+    """(the sum of the areas, the sum of the faces' centroids weighted by area); summed in the faces' order."""
+    total, moment = 0.0, np.zeros(3, np.float64)
+    for face in range(len(faces)):
+        a, b, c, area = faces[face, 0], faces[face, 1], faces[face, 2], areas[face]
+        total += area
+        for axis in range(3):
+            moment[axis] += area * ((vertices[a, axis] + vertices[b, axis] + vertices[c, axis]) / 3)
+    return total, moment

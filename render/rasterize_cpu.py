@@ -1,9 +1,10 @@
 """The CPU rasterizer, which defines truth for every other one: a z-buffer over triangles, compiled with numba.
 
-Coverage is exact. Projected corners are snapped to a grid of 1/16384 pixel and the edge functions are integers, so with the
-top-left rule two triangles that share an edge leave no crack and draw no pixel twice. Depth comes from the unsnapped
-corners. Each row of a triangle is solved for its span of pixels instead of being tested pixel by pixel. Depth and face lie
-in one 64-bit word, so that the depth test is one integer minimum: the nearest face wins, of equal ones the lower index.
+Coverage is exact. Projected corners are snapped to a grid of 1/16384 pixel, and where an edge crosses a row of pixel centres
+is known in integers: the first column at or right of the crossing. A triangle owns the columns from its left crossing up to,
+not including, its right one, and the rows likewise (the top-left rule), so two triangles that share an edge leave no crack
+and draw no pixel twice. Depth and face lie in one 64-bit word, so that the depth test is one integer minimum: the nearest
+face wins, of equal ones the lower index.
 """
 
 import numpy as np
@@ -17,16 +18,19 @@ from render.mesh import Mesh
 _BITS = 14
 _UNIT = 1 << _BITS  # subpixel steps in a pixel
 _HALF = _UNIT >> 1
-# Corners farther out are clipped: with 2**29 steps at most, an edge function stays below 2**62.
+# Corners farther out are clipped: with 2**29 steps at most, an edge's numerator stays below 2**62.
 _GUARD = float(1 << 15)
 _NEAR = 1e-5  # nearest drawn depth under perspective, as a share of the farthest vertex's depth
 _EMPTY = np.uint64(0xFFFFFFFFFFFFFFFF)
 _LOW = np.uint64(0xFFFFFFFF)
+# A snapped corner is one word, row above column, so that sorting by row is comparing words.
+_OUTSIDE = np.int64(-(1 << 63))
+_BIAS, _COLUMN = 1 << 31, (1 << 32) - 1
 MAX_IMAGE_SIZE = 1 << 14
 
 
 def rasterize_cpu(mesh: Mesh, cameras: Cameras) -> Fragments:
-    """Nearest face, its barycentrics and its depth at each pixel centre of each view.
+    """Nearest face and its depth at each pixel centre of each view.
 
     Args:
         mesh: vertices in the world frame; faces are drawn from both sides.
@@ -42,66 +46,90 @@ def rasterize_cpu(mesh: Mesh, cameras: Cameras) -> Fragments:
     if not 1 <= size <= MAX_IMAGE_SIZE:
         raise RenderError(f"image size {size}: the cpu rasterizer draws 1 to {MAX_IMAGE_SIZE} pixels a side")
     vertices = np.ascontiguousarray(mesh.vertices, np.float64)
-    faces = np.ascontiguousarray(mesh.faces, np.int64)
+    faces = np.ascontiguousarray(mesh.faces, np.int32)
     if not np.isfinite(vertices).all() and not np.isfinite(vertices[faces]).all():
         raise RenderError("rasterize: a vertex in use is not finite")
     shape = (cameras.num_views, size, size)
     face, depth = np.empty(shape, np.int32), np.empty(shape, np.float32)
-    bary = np.empty((*shape, 3), np.float32)
     pose = np.ascontiguousarray(cameras.world_to_camera[:, :3, :], np.float64)
     intrinsics = np.ascontiguousarray(cameras.intrinsics, np.float64)
-    _rasterize(vertices, faces, pose, intrinsics, cameras.projection == "parallel", face, depth, bary)
-    return Fragments(face=face, bary=bary, depth=depth)
+    _rasterize(vertices, faces, pose, intrinsics, cameras.projection == "parallel", face, depth)
+    return Fragments(face=face, depth=depth)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _rasterize(vertices, faces, pose, intrinsics, parallel, face, depth, bary):  # type: ignore[no-untyped-def]
+def _rasterize(vertices, faces, pose, intrinsics, parallel, face, depth):  # type: ignore[no-untyped-def]
     """Draw each view in turn, so that its z-buffer stays in the cache."""
     size = face.shape[1]
-    camera = np.empty((len(vertices), 3), np.float64)
-    screen = np.empty((len(vertices), 3), np.float64)  # u, v, and z or 1 / z
-    snapped = np.empty((len(vertices), 2), np.int64)
-    outside = np.empty(len(vertices), np.bool_)
+    corner = np.empty(len(vertices), np.int64)  # snapped, packed
+    cell = np.empty(len(vertices), np.int32)  # row and column of the first pixel centre at or after it, packed
+    deep = np.empty(len(vertices), np.float64)  # z, or 1 / z under perspective: affine on the screen
     packed = np.empty(size * size, np.uint64)
     for view in range(len(pose)):
         packed[:] = _EMPTY
-        near = _project(vertices, pose[view], intrinsics[view], parallel, camera, screen, snapped, outside)
+        near, any_outside = _project(vertices, pose[view], intrinsics[view], parallel, size, corner, cell, deep)
         for index in range(len(faces)):
             a, b, c = faces[index, 0], faces[index, 1], faces[index, 2]
-            if outside[a] or outside[b] or outside[c]:
-                _draw_clipped(packed, size, index, camera, a, b, c, intrinsics[view], parallel, near)
+            # No pixel centre lies between the corners: most triangles of a fine mesh end here.
+            differ = (cell[a] ^ cell[b]) | (cell[a] ^ cell[c])
+            if (not any_outside) and ((differ & 0xFFFF) == 0 or (differ >> 16) == 0):
+                continue
+            k0, k1, k2 = corner[a], corner[b], corner[c]
+            if any_outside and (k0 == _OUTSIDE or k1 == _OUTSIDE or k2 == _OUTSIDE):
+                _draw_clipped(packed, size, index, vertices, a, b, c, pose[view], intrinsics[view], parallel, near)
             else:
-                _draw(
-                    packed, size, index, parallel,
-                    snapped[a, 0], snapped[a, 1], snapped[b, 0], snapped[b, 1], snapped[c, 0], snapped[c, 1],
-                    screen[a, 0], screen[a, 1], screen[a, 2],
-                    screen[b, 0], screen[b, 1], screen[b, 2],
-                    screen[c, 0], screen[c, 1], screen[c, 2],
-                )  # fmt: skip
-        _resolve(packed, size, parallel, faces, camera, intrinsics[view], face[view], depth[view], bary[view])
+                _draw(packed, size, index, parallel, k0, k1, k2, deep[a], deep[b], deep[c])
+        _resolve(packed, parallel, face[view], depth[view])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _project(vertices, pose, intrinsics, parallel, camera, screen, snapped, outside):  # type: ignore[no-untyped-def]
-    """Fill camera points, pixels and snapped pixels; returns the near depth of this view."""
-    farthest = 0.0
-    for i in range(len(vertices)):
-        x, y, z = vertices[i, 0], vertices[i, 1], vertices[i, 2]
-        for row in range(3):
-            camera[i, row] = pose[row, 0] * x + pose[row, 1] * y + pose[row, 2] * z + pose[row, 3]
-        if camera[i, 2] > farthest:  # false for NaN too: an unused vertex may be NaN
-            farthest = camera[i, 2]
-    near = 0.0 if parallel else _NEAR * farthest
+def _project(vertices, pose, intrinsics, parallel, size, corner, cell, deep):  # type: ignore[no-untyped-def]
+    """Fill corners, cells and depths; returns the near depth of this view, and whether any corner must be clipped."""
+    p00, p01, p02, p03 = pose[0, 0], pose[0, 1], pose[0, 2], pose[0, 3]
+    p10, p11, p12, p13 = pose[1, 0], pose[1, 1], pose[1, 2], pose[1, 3]
+    p20, p21, p22, p23 = pose[2, 0], pose[2, 1], pose[2, 2], pose[2, 3]
+    near = 0.0
+    if not parallel:
+        farthest = 0.0
+        for i in range(len(vertices)):
+            z = p20 * vertices[i, 0] + p21 * vertices[i, 1] + p22 * vertices[i, 2] + p23
+            if z > farthest:  # false for NaN too: an unused vertex may be NaN
+                farthest = z
+        near = _NEAR * farthest
     fx, fy, cx, cy = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]
+    any_outside = False
     for i in range(len(vertices)):
-        z = camera[i, 2]
+        x, y, w = vertices[i, 0], vertices[i, 1], vertices[i, 2]
+        z = p20 * x + p21 * y + p22 * w + p23
         inverse = 1.0 if parallel else 1.0 / z
-        u, v = fx * camera[i, 0] * inverse + cx, fy * camera[i, 1] * inverse + cy
-        outside[i] = not (z >= near and abs(u) <= _GUARD and abs(v) <= _GUARD and (parallel or z > 0))
-        screen[i, 0], screen[i, 1], screen[i, 2] = u, v, z if parallel else inverse
-        if not outside[i]:
-            snapped[i, 0], snapped[i, 1] = int(np.floor(u * _UNIT + 0.5)), int(np.floor(v * _UNIT + 0.5))
-    return near
+        u = fx * (p00 * x + p01 * y + p02 * w + p03) * inverse + cx
+        v = fy * (p10 * x + p11 * y + p12 * w + p13) * inverse + cy
+        if z >= near and abs(u) <= _GUARD and abs(v) <= _GUARD and (parallel or z > 0):
+            step_u, step_v = _snap(u), _snap(v)
+            corner[i] = _pack(step_u, step_v)
+            column, row = min(max(_centre(step_u), 0), size), min(max(_centre(step_v), 0), size)
+            cell[i] = np.int32((row << 16) | column)
+            deep[i] = z if parallel else inverse
+        else:
+            corner[i] = _OUTSIDE
+            any_outside = True
+    return near, any_outside
+
+
+@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+def _snap(pixel):  # type: ignore[no-untyped-def]
+    return int(np.floor(pixel * _UNIT + 0.5))
+
+
+@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+def _centre(step):  # type: ignore[no-untyped-def]
+    """The first pixel whose centre lies at or after a subpixel position."""
+    return (step + _HALF - 1) >> _BITS
+
+
+@njit(nogil=True, cache=True, error_model="numpy", inline="always")
+def _pack(step_u, step_v):  # type: ignore[no-untyped-def]
+    return (step_v << 32) + (step_u + _BIAS)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", inline="always")
@@ -116,81 +144,85 @@ def _floor_divide(value, divisor, inverse):  # type: ignore[no-untyped-def]
     return quotient
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _draw(packed, size, index, parallel, x0, y0, x1, y1, x2, y2, u0, v0, d0, u1, v1, d1, u2, v2, d2):  # type: ignore[no-untyped-def]
-    """One triangle: its bounding box, its edges as integers, its depth plane, then the span of each row."""
-    top = max((min(y0, y1, y2) + _HALF - 1) >> _BITS, 0)
-    bottom = min((max(y0, y1, y2) - _HALF) >> _BITS, size - 1)
-    left = max((min(x0, x1, x2) + _HALF - 1) >> _BITS, 0)
-    right = min((max(x0, x1, x2) - _HALF) >> _BITS, size - 1)
-    if top > bottom or left > right:
-        return
-    area = (x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0)
-    if area == 0:
-        return
-    if area < 0:
-        x1, y1, x2, y2 = x2, y2, x1, y1
-        u1, v1, d1, u2, v2, d2 = u2, v2, d2, u1, v1, d1
-    # Depth (or its inverse) is affine on the screen.
-    determinant = (u1 - u0) * (v2 - v0) - (u2 - u0) * (v1 - v0)
-    along_u, along_v = 0.0, 0.0
-    if determinant != 0.0:
-        along_u = ((d1 - d0) * (v2 - v0) - (d2 - d0) * (v1 - v0)) / determinant
-        along_v = ((u1 - u0) * (d2 - d0) - (u2 - u0) * (d1 - d0)) / determinant
-    # Snapping may put a pixel a hair outside the true triangle, where a steep plane runs away.
-    lowest, highest = np.float32(min(d0, d1, d2)), np.float32(max(d0, d1, d2))
-    # Edge function at pixel i of a row: e = offset - step i, inside where e >= 0; the rows add `rise`.
-    centre = (top << _BITS) + _HALF
-    step0, step1, step2 = (y1 - y0) << _BITS, (y2 - y1) << _BITS, (y0 - y2) << _BITS
-    rise0, rise1, rise2 = (x1 - x0) << _BITS, (x2 - x1) << _BITS, (x0 - x2) << _BITS
-    e0 = (x1 - x0) * (centre - y0) - (y1 - y0) * (_HALF - x0) - (0 if y1 < y0 or (y1 == y0 and x1 > x0) else 1)
-    e1 = (x2 - x1) * (centre - y1) - (y2 - y1) * (_HALF - x1) - (0 if y2 < y1 or (y2 == y1 and x2 > x1) else 1)
-    e2 = (x0 - x2) * (centre - y2) - (y0 - y2) * (_HALF - x2) - (0 if y0 < y2 or (y0 == y2 and x0 > x2) else 1)
-    inverse0 = 1.0 / abs(step0) if step0 != 0 else 0.0
-    inverse1 = 1.0 / abs(step1) if step1 != 0 else 0.0
-    inverse2 = 1.0 / abs(step2) if step2 != 0 else 0.0
-    slope = np.float32(along_u)
-    low = np.uint64(index)
-    for row in range(top, bottom + 1):
-        first, last = _narrow(e0, step0, inverse0, left, right)
-        first, last = _narrow(e1, step1, inverse1, first, last)
-        first, last = _narrow(e2, step2, inverse2, first, last)
-        if first <= last:
-            begin = np.float32(d0 + along_u * (first + 0.5 - u0) + along_v * (row + 0.5 - v0))
-            base = row * size + first
-            if parallel:
-                for i in range(last - first + 1):
-                    d = min(max(begin + slope * np.float32(i), lowest), highest)
-                    word = (np.uint64(np.float32(d).view(np.uint32)) << np.uint64(32)) | low
-                    packed[base + i] = min(packed[base + i], word)
-            else:  # the nearest has the largest inverse depth
-                for i in range(last - first + 1):
-                    d = min(max(begin + slope * np.float32(i), lowest), highest)
-                    word = (np.uint64(~np.float32(d).view(np.uint32)) << np.uint64(32)) | low
-                    packed[base + i] = min(packed[base + i], word)
-        e0 += rise0
-        e1 += rise1
-        e2 += rise2
-
-
 @njit(nogil=True, cache=True, error_model="numpy", inline="always")
-def _narrow(edge, step, inverse, first, last):  # type: ignore[no-untyped-def]
-    """The part of the span [first, last] on the inner side of one edge: edge - step i >= 0."""
-    if step > 0:
-        last = min(last, _floor_divide(edge, step, inverse))
-    elif step < 0:
-        first = max(first, -_floor_divide(edge, -step, inverse))
-    elif edge < 0:
-        last = first - 1
-    return first, last
+def _start_edge(x0, y0, x1, y1, row):  # type: ignore[no-untyped-def]
+    """Where a falling edge (y0 < y1) crosses a row, and how that moves from row to row.
+
+    Returns:
+        column: the first pixel whose centre lies at or right of the crossing; rest: what is left of the division, below
+        divisor. A row further down, column grows by whole and rest by part; where rest reaches divisor, it carries.
+    """
+    rise, run = y1 - y0, x1 - x0
+    divisor = rise << _BITS
+    inverse = 1.0 / divisor
+    value = (x0 - _HALF) * rise + ((row << _BITS) + _HALF - y0) * run + divisor - 1
+    column = _floor_divide(value, divisor, inverse)
+    whole = _floor_divide(run, rise, inverse * _UNIT)
+    return column, value - column * divisor, whole, (run - whole * rise) << _BITS, divisor
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _draw_clipped(packed, size, index, camera, a, b, c, intrinsics, parallel, near):  # type: ignore[no-untyped-def]
+def _draw(packed, size, index, parallel, k0, k1, k2, d0, d1, d2):  # type: ignore[no-untyped-def]
+    """One triangle: its depth plane, then row by row the span between its long edge and one of the two others."""
+    first_key, last_key = min(min(k0, k1), k2), max(max(k0, k1), k2)
+    middle_key = k0 ^ k1 ^ k2 ^ first_key ^ last_key
+    y0, y1, y2 = first_key >> 32, middle_key >> 32, last_key >> 32
+    top, bottom = max(_centre(y0), 0), min(_centre(y2), size)
+    ux, uy = (k1 & _COLUMN) - (k0 & _COLUMN), (k1 >> 32) - (k0 >> 32)
+    vx, vy = (k2 & _COLUMN) - (k0 & _COLUMN), (k2 >> 32) - (k0 >> 32)
+    area = ux * vy - vx * uy
+    if top >= bottom or area == 0:
+        return
+    # Depth (or its inverse) is affine on the screen: begin + along_u column + along_v row at pixel centres.
+    scale = _UNIT / area
+    along_u, along_v = ((d1 - d0) * vy - (d2 - d0) * uy) * scale, ((d2 - d0) * ux - (d1 - d0) * vx) * scale
+    begin = d0 + along_u * (0.5 - ((k0 & _COLUMN) - _BIAS) / _UNIT) + along_v * (0.5 - (k0 >> 32) / _UNIT)
+    # A pixel centre may lie a hair outside the true triangle, where a steep plane runs away.
+    lowest, highest = np.float32(min(d0, d1, d2)), np.float32(max(d0, d1, d2))
+    slope, low = np.float32(along_u), np.uint64(index)
+    x0, x1, x2 = (first_key & _COLUMN) - _BIAS, (middle_key & _COLUMN) - _BIAS, (last_key & _COLUMN) - _BIAS
+    middle = _centre(y1)
+    column, rest, whole, part, divisor = _start_edge(x0, y0, x2, y2, top)
+    if middle > top:
+        other, other_rest, other_whole, other_part, other_divisor = _start_edge(x0, y0, x1, y1, top)
+    else:
+        other, other_rest, other_whole, other_part, other_divisor = _start_edge(x1, y1, x2, y2, top)
+    for row in range(top, bottom):
+        if row == middle:
+            other, other_rest, other_whole, other_part, other_divisor = _start_edge(x1, y1, x2, y2, row)
+        first, last = max(min(column, other), 0), min(max(column, other), size)
+        z = np.float32(begin + along_u * first + along_v * row)
+        base = row * size + first
+        if parallel:
+            for i in range(last - first):
+                d = min(max(z + slope * np.float32(i), lowest), highest)
+                word = (np.uint64(np.float32(d).view(np.uint32)) << np.uint64(32)) | low
+                packed[base + i] = min(packed[base + i], word)
+        else:  # the nearest has the largest inverse depth
+            for i in range(last - first):
+                d = min(max(z + slope * np.float32(i), lowest), highest)
+                word = (np.uint64(~np.float32(d).view(np.uint32)) << np.uint64(32)) | low
+                packed[base + i] = min(packed[base + i], word)
+        # The carries are -1 or 0, without a branch: which it is cannot be foreseen.
+        rest += part
+        carry = (divisor - 1 - rest) >> 63
+        column, rest = column + whole - carry, rest - (divisor & carry)
+        other_rest += other_part
+        carry = (other_divisor - 1 - other_rest) >> 63
+        other, other_rest = other + other_whole - carry, other_rest - (other_divisor & carry)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _draw_clipped(packed, size, index, vertices, a, b, c, pose, intrinsics, parallel, near):  # type: ignore[no-untyped-def]
     """A triangle that leaves the guard band or passes the camera: cut to a polygon, drawn as a fan."""
+    if not parallel and near <= 0.0:  # the whole view lies behind the camera
+        return
     fx, fy, cx, cy = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]
     polygon, other = np.empty((12, 3), np.float64), np.empty((12, 3), np.float64)
-    polygon[0], polygon[1], polygon[2] = camera[a], camera[b], camera[c]
+    for axis in range(3):
+        row = pose[axis]
+        for k, vertex in enumerate((vertices[a], vertices[b], vertices[c])):
+            polygon[k, axis] = row[0] * vertex[0] + row[1] * vertex[1] + row[2] * vertex[2] + row[3]
     # Planes n.p + k >= 0: in front of the camera, then |u| and |v| within the guard band.
     flat, deep = (1.0, 0.0) if parallel else (0.0, 1.0)
     planes = np.array([
@@ -206,22 +238,13 @@ def _draw_clipped(packed, size, index, camera, a, b, c, intrinsics, parallel, ne
         polygon, other = other, polygon
         if count < 3:
             return
-    if not parallel and near <= 0.0:  # the whole view lies behind the camera
-        return
+    key, depths = np.empty(count, np.int64), np.empty(count, np.float64)
     for i in range(count):
         inverse = 1.0 if parallel else 1.0 / polygon[i, 2]
-        u, v = fx * polygon[i, 0] * inverse + cx, fy * polygon[i, 1] * inverse + cy
-        other[i, 0], other[i, 1], other[i, 2] = u, v, polygon[i, 2] if parallel else inverse
+        key[i] = _pack(_snap(fx * polygon[i, 0] * inverse + cx), _snap(fy * polygon[i, 1] * inverse + cy))
+        depths[i] = polygon[i, 2] if parallel else inverse
     for i in range(1, count - 1):
-        x0, y0 = int(np.floor(other[0, 0] * _UNIT + 0.5)), int(np.floor(other[0, 1] * _UNIT + 0.5))
-        x1, y1 = int(np.floor(other[i, 0] * _UNIT + 0.5)), int(np.floor(other[i, 1] * _UNIT + 0.5))
-        x2, y2 = int(np.floor(other[i + 1, 0] * _UNIT + 0.5)), int(np.floor(other[i + 1, 1] * _UNIT + 0.5))
-        _draw(
-            packed, size, index, parallel, x0, y0, x1, y1, x2, y2,
-            other[0, 0], other[0, 1], other[0, 2],
-            other[i, 0], other[i, 1], other[i, 2],
-            other[i + 1, 0], other[i + 1, 1], other[i + 1, 2],
-        )  # fmt: skip
+        _draw(packed, size, index, parallel, key[0], key[i], key[i + 1], depths[0], depths[i], depths[i + 1])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -249,63 +272,14 @@ def _clip(polygon, count, plane, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _resolve(packed, size, parallel, faces, camera, intrinsics, face, depth, bary):  # type: ignore[no-untyped-def]
-    """Unpack one view. Barycentrics are those of the line of sight through the pixel centre with the face's plane."""
-    fx, fy, cx, cy = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 2], intrinsics[1, 2]
-    current = -1
-    weights = np.empty((3, 3), np.float64)  # each corner's weight as an affine function of (x, y, 1) on the sensor
-    for row in range(size):
-        y = (row + 0.5 - cy) / fy
-        for column in range(size):
-            word = packed[row * size + column]
-            if word == _EMPTY:
-                face[row, column], depth[row, column] = -1, np.inf
-                bary[row, column, 0] = bary[row, column, 1] = bary[row, column, 2] = 0.0
-                continue
-            index = int(word & _LOW)
-            high = np.uint32(word >> np.uint64(32))
-            face[row, column] = index
-            depth[row, column] = (
-                np.uint32(high).view(np.float32) if parallel else np.float32(1.0) / np.uint32(~high).view(np.float32)
-            )
-            if index != current:
-                _corner_weights(camera, faces[index, 0], faces[index, 1], faces[index, 2], parallel, weights)
-                current = index
-            x = (column + 0.5 - cx) / fx
-            w0 = weights[0, 0] * x + weights[0, 1] * y + weights[0, 2]
-            w1 = weights[1, 0] * x + weights[1, 1] * y + weights[1, 2]
-            w2 = weights[2, 0] * x + weights[2, 1] * y + weights[2, 2]
-            if parallel and w0 >= 0.0 and w1 >= 0.0 and w2 >= 0.0:  # they sum to 1 by construction
-                share = 1.0
-            else:
-                w0, w1, w2 = max(w0, 0.0), max(w1, 0.0), max(w2, 0.0)
-                if not w0 + w1 + w2 > 0.0:  # seen exactly edge-on
-                    w0, w1, w2 = 1.0, 1.0, 1.0
-                share = 1.0 / (w0 + w1 + w2)
-            bary[row, column, 0], bary[row, column, 1], bary[row, column, 2] = w0 * share, w1 * share, w2 * share
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _corner_weights(camera, a, b, c, parallel, weights):  # type: ignore[no-untyped-def]
-    """Barycentrics as linear functions of the sensor position (x, y, 1), positive inside; under perspective not normalised.
-
-    Parallel rays meet the plane at (x, y): signed areas. Perspective rays (x, y, 1) t: volumes spanned with two corners.
-    """
-    corners = (a, b, c)
-    for k in range(3):
-        p, q = camera[corners[(k + 1) % 3]], camera[corners[(k + 2) % 3]]
-        if parallel:
-            weights[k, 0], weights[k, 1] = p[1] - q[1], q[0] - p[0]
-            weights[k, 2] = p[0] * q[1] - q[0] * p[1]
-        else:
-            weights[k, 0] = p[1] * q[2] - p[2] * q[1]
-            weights[k, 1] = p[2] * q[0] - p[0] * q[2]
-            weights[k, 2] = p[0] * q[1] - p[1] * q[0]
-    first = camera[a]
-    z = 1.0 if parallel else first[2]
-    scale = weights[0, 0] * first[0] + weights[0, 1] * first[1] + weights[0, 2] * z  # at a corner: its own full weight
-    if scale != 0.0:
-        scale = 1.0 / scale if parallel else np.sign(scale)
-        for k in range(3):
-            for axis in range(3):
-                weights[k, axis] *= scale
+def _resolve(packed, parallel, face, depth):  # type: ignore[no-untyped-def]
+    """Unpack one view into face and depth."""
+    face, depth = face.reshape(-1), depth.reshape(-1)
+    for i in range(len(packed)):
+        word = packed[i]
+        if word == _EMPTY:
+            face[i], depth[i] = -1, np.inf
+            continue
+        high = np.uint32(word >> np.uint64(32))
+        face[i] = np.int32(word & _LOW)
+        depth[i] = high.view(np.float32) if parallel else np.float32(1.0) / np.uint32(~high).view(np.float32)

@@ -12,7 +12,7 @@ _NO_HIT = 0xFFFFFFFF
 
 
 def rasterize_open3d(mesh: Mesh, cameras: Cameras) -> Fragments:
-    """Nearest face, its barycentrics and its depth at each pixel centre of each view, on one thread.
+    """Nearest face and its depth at each pixel centre of each view, on one thread.
 
     Args:
         mesh: vertices in the world frame; faces are hit from both sides.
@@ -38,13 +38,7 @@ def rasterize_open3d(mesh: Mesh, cameras: Cameras) -> Fragments:
     hits = scene.cast_rays(open3d.core.Tensor(depth_rays(cameras)), nthreads=1)
     face = hits["primitive_ids"].numpy().astype(np.int64)
     empty = face == _NO_HIT
-    second = hits["primitive_uvs"].numpy()
-    bary = np.concatenate([1 - second.sum(axis=-1, keepdims=True), second], axis=-1)
-    return Fragments(
-        face=np.where(empty, -1, face).astype(np.int32),
-        bary=np.where(empty[..., None], 0.0, bary).astype(np.float32),
-        depth=hits["t_hit"].numpy(),
-    )
+    return Fragments(face=np.where(empty, -1, face).astype(np.int32), depth=hits["t_hit"].numpy())
 
 
 def depth_rays(cameras: Cameras) -> npt.NDArray[np.float32]:

@@ -1,10 +1,17 @@
 """The table of rasterizers, and the choice of one by name."""
 
+import dataclasses
+import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
+
+from render.batch_drawing import DrawBatch
+from render.camera import Cameras
 from render.errors import RenderError
-from render.fragments import Rasterizer
+from render.fragments import Fragments, Rasterizer
+from render.mesh import Mesh
 
 
 def _cpu() -> Rasterizer:
@@ -26,11 +33,7 @@ def _open3d() -> Rasterizer:
 
 
 def _pytorch3d() -> Rasterizer:
-    if importlib.util.find_spec("pytorch3d") is None:
-        raise RenderError(
-            "backend pytorch3d: the package pytorch3d is not installed; install it (conda-forge, or from source by its "
-            "own INSTALL guide) or use --backend cpu"
-        )
+    _check_pytorch3d()
     from render.rasterize_pytorch3d import rasterize_pytorch3d
 
     return rasterize_pytorch3d
@@ -40,12 +43,132 @@ def _pytorch3d() -> Rasterizer:
 RASTERIZERS: dict[str, Callable[[], Rasterizer]] = {"cpu": _cpu, "open3d": _open3d, "pytorch3d": _pytorch3d}
 
 
+def resolve_backend(name: str) -> str:
+    """The backend that a name stands for: ``auto`` is pytorch3d where the package and a GPU are there, else cpu.
+
+    Args:
+        name: ``auto``, a name in `RASTERIZERS`, or ``package.module:function``.
+
+    Returns:
+        A name for `load_rasterizer`; any but ``auto`` as it is. Nothing but ``auto`` imports anything, and that imports
+        torch only where pytorch3d is installed.
+
+    Raises:
+        RenderError: an unknown name.
+    """
+    if name == "auto":
+        return "pytorch3d" if draws_on_gpu("pytorch3d") else "cpu"
+    if name not in RASTERIZERS and ":" not in name:
+        raise RenderError(
+            f"backend {name!r} is unknown; name one of auto, {', '.join(sorted(RASTERIZERS))}, or package.module:function"
+        )
+    return name
+
+
+def draws_on_gpu(name: str) -> bool:
+    """Whether a backend draws on a GPU here, which one process should then own (`render.draw_server`).
+
+    Args:
+        name: as `resolve_backend` returns it.
+    """
+    if name != "pytorch3d" or importlib.util.find_spec("pytorch3d") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def load_rasterizer(name: str) -> Rasterizer:
     """The rasterizer of that name.
 
+    Args:
+        name: ``auto``, a name in `RASTERIZERS`, or ``package.module:function``.
+
+    Returns:
+        A rasterizer; one of a user's own is wrapped so that its mistakes are told as such.
+
     Raises:
-        RenderError: an unknown name, or its library is not installed.
+        RenderError: an unknown name, a library that is not installed, or a module without that function.
     """
-    if name not in RASTERIZERS:
-        raise RenderError(f"backend {name!r} is unknown; name one of {', '.join(sorted(RASTERIZERS))}")
-    return RASTERIZERS[name]()
+    name = resolve_backend(name)
+    if name in RASTERIZERS:
+        return RASTERIZERS[name]()
+    module_name, _, function_name = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), function_name)
+    except Exception as error:  # importing runs a user's code, which may fail in any way
+        raise RenderError(
+            f"backend {name!r}: {type(error).__name__}: {error}; it must be importable as package.module:function"
+        ) from error
+    if not callable(found):
+        raise RenderError(f"backend {name!r}: not callable; it must take a Mesh and Cameras and return Fragments")
+    return _CheckedRasterizer(name, found)
+
+
+def load_batch_drawing(name: str) -> DrawBatch:
+    """What draws many meshes with a backend: pytorch3d in batches, every other one mesh by mesh.
+
+    Raises:
+        RenderError: as `load_rasterizer`.
+    """
+    name = resolve_backend(name)
+    if name == "pytorch3d":
+        _check_pytorch3d()
+        from render.rasterize_pytorch3d import draw_batch
+
+        return draw_batch
+    return _OneByOne(load_rasterizer(name))
+
+
+def _check_pytorch3d() -> None:
+    if importlib.util.find_spec("pytorch3d") is None:
+        raise RenderError(
+            "backend pytorch3d: the package pytorch3d is not installed; install it (conda-forge, or from source by its "
+            "own INSTALL guide) or use --backend cpu"
+        )
+    try:
+        import torch  # noqa: F401  # first: its libraries are what the next line links to
+        from pytorch3d import _C  # noqa: F401
+    except (ImportError, OSError) as error:  # its compiled part fits one version of torch only
+        raise RenderError(
+            f"backend pytorch3d: installed, but it does not import: {error}; build it for the torch that is installed, "
+            "or use --backend cpu"
+        ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class _OneByOne:
+    rasterize: Rasterizer
+
+    def __call__(self, requests: Sequence[tuple[Mesh, Cameras]], /) -> list[Fragments]:
+        return [self.rasterize(mesh, cameras) for mesh, cameras in requests]
+
+
+@dataclasses.dataclass(frozen=True)
+class _CheckedRasterizer:
+    """A user's rasterizer: what it is given, raises and returns is checked on each call."""
+
+    name: str
+    rasterize: Rasterizer
+
+    def __call__(self, mesh: Mesh, cameras: Cameras, /) -> Fragments:
+        if not np.isfinite(mesh.vertices).all() and not np.isfinite(mesh.vertices[mesh.faces]).all():
+            raise RenderError("rasterize: a vertex in use is not finite")
+        try:
+            fragments = self.rasterize(mesh, cameras)
+        except (RenderError, MemoryError):
+            raise
+        except Exception as error:  # a user's code may fail in any way
+            raise RenderError(f"backend {self.name!r}: fails with {type(error).__name__}: {error}") from error
+        if not isinstance(fragments, Fragments):
+            raise RenderError(
+                f"backend {self.name!r}: returns {type(fragments).__name__}; it must take a Mesh and Cameras and return "
+                "Fragments"
+            )
+        shape = (cameras.num_views, cameras.image_size, cameras.image_size)
+        for part, array, dtype in (("face", fragments.face, np.int32), ("depth", fragments.depth, np.float32)):
+            if array.shape != shape or array.dtype != dtype:
+                raise RenderError(
+                    f"backend {self.name!r}: {part} is {array.dtype} {array.shape}; it must be {np.dtype(dtype)} {shape}"
+                )
+        return fragments

@@ -1,42 +1,62 @@
 """From a mesh to posed views and surface points: the rendering stage as one function. Arrays out, no files."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from render.camera import Cameras
+from render.channels import channel_images
 from render.config import RenderConfig
+from render.fragments import Rasterizer
+from render.framing import fit_cameras
 from render.mesh import Mesh
 from render.normalization import Normalized, normalize
-from render.quality import view_flags
+from render.perturbation import perturbed
+from render.quality import Quality, measure_quality
+from render.randomness import generator_for
 from render.rasterizers import load_rasterizer
 from render.rig import Rig, Viewpoint, checked_cameras, load_rig
-from render.sample import generator_for, sample_surface
-from render.shade import SUPERSAMPLING, shade_flat
+from render.sample import SAMPLERS, point_colors, point_parts, points_with_normals
+from render.shade import SUPERSAMPLING, shade
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Rendering:
     """One object, photographed.
 
     Attributes:
-        views: (V, H, W, 2) uint8 straight grey and alpha, composited on white.
+        views: (V, H, W, 2) uint8 straight grey and alpha for clay, (V, H, W, 4) uint8 RGBA for material.
+        channels: further images by name, see `render.channels.channel_images`: depth (V, H, W) uint16, normal
+            (V, H, W, 3) uint8, part (V, H, W) uint16.
+        channel_numbers: what is needed to read a channel, by name: depth has ``offset`` and ``scale``.
         points: (P, 6) float32 xyz and unit normals, world frame.
+        colors: (P, 3) uint8 sRGB of the points; None where the mesh has no appearance.
+        parts: (P,) int32 part label of the points, -1 where there is none; None where the mesh has no labels.
         cameras: the V cameras.
         normalized: the mesh in the world frame, and the way back to the file's.
-        flags: quality flags, sorted.
+        quality: what was measured, and the flags that follow.
     """
 
     views: npt.NDArray[np.uint8]
+    channels: dict[str, npt.NDArray[Any]]
+    channel_numbers: dict[str, Any]
     points: npt.NDArray[np.float32]
+    colors: npt.NDArray[np.uint8] | None
+    parts: npt.NDArray[np.int32] | None
     cameras: Cameras
     normalized: Normalized
-    flags: tuple[str, ...]
+    quality: Quality
 
 
 def render_mesh(
-    mesh: Mesh, config: RenderConfig, key: str = "", where: str = "mesh", rig: Rig | None = None
+    mesh: Mesh,
+    config: RenderConfig,
+    key: str = "",
+    where: str = "mesh",
+    rig: Rig | None = None,
+    rasterizer: Rasterizer | None = None,
 ) -> Rendering:
     """Views, points and cameras of a mesh.
 
@@ -45,7 +65,8 @@ def render_mesh(
         config: all settings.
         key: the sample's key; with ``config.seed`` it seeds the points and whatever the rig draws.
         where: the source, for messages.
-        rig: the rig that ``config.rig`` names, if already loaded.
+        rig: the rig that ``config.rig`` names, if already loaded; jitter, roll and fit are applied to it.
+        rasterizer: the rasterizer that ``config.backend`` names, if already loaded.
 
     Returns:
         Rendering; equal input gives equal arrays.
@@ -55,14 +76,46 @@ def render_mesh(
 
     Source: Take-A-Photo, section 4.1 (twelve surrounding views); MVCNN (shading).
     """
-    rig = rig or load_rig(config.rig)
-    rasterize = load_rasterizer(config.backend)
+    rasterizer = rasterizer or load_rasterizer(config.backend)
     normalized = normalize(mesh, config.up, config.normalize, where)
-    cameras = checked_cameras(config.rig, rig, Viewpoint(config.image_size, config.projection, config.seed, key))
-    fine = supersampled(cameras) if config.antialias else cameras
-    views = shade_flat(normalized.mesh, cameras, rasterize(normalized.mesh, fine), config.shade)
-    points = sample_surface(normalized.mesh, normalized.face_areas, config.num_points, generator_for(config.seed, key))
-    return Rendering(views, points, cameras, normalized, tuple(view_flags(views)))
+    mesh = normalized.mesh
+    cameras = cameras_of(mesh, config, key, rig or load_rig(config.rig))
+    fragments = rasterizer(mesh, supersampled(cameras) if config.antialias else cameras)
+    views = shade(mesh, cameras, fragments, config.shade)
+    channels, numbers = channel_images(mesh, cameras, fragments, config.channels, config.shade)
+    generator = generator_for(config.seed, key)
+    places = SAMPLERS[config.points](mesh, normalized.face_areas, config.num_points, generator)
+    points = points_with_normals(mesh, places)
+    missing = () if mesh.appearance is None else mesh.appearance.missing_textures
+    quality = measure_quality(views[..., -1], fragments.depth, points, cameras, config.min_silhouette, missing)
+    return Rendering(
+        views=views,
+        channels=dict(channels),
+        channel_numbers=numbers,
+        points=points,
+        colors=None if mesh.appearance is None else point_colors(mesh, places),
+        parts=None if mesh.part is None else point_parts(mesh, places),
+        cameras=cameras,
+        normalized=normalized,
+        quality=quality,
+    )
+
+
+def cameras_of(mesh: Mesh, config: RenderConfig, key: str, rig: Rig) -> Cameras:
+    """The cameras of one object: the rig's, jittered and rolled, then fitted if the config says so.
+
+    Args:
+        mesh: world frame, only vertices in use.
+        config: image size, projection, jitter, roll, fit, seed.
+        key: the sample's key.
+        rig: what ``config.rig`` names.
+
+    Raises:
+        RenderError: the rig fails, or the object cannot be fitted.
+    """
+    viewpoint = Viewpoint(config.image_size, config.projection, config.seed, key)
+    cameras = checked_cameras(config.rig, perturbed(rig, config.jitter, config.roll), viewpoint)
+    return fit_cameras(cameras, mesh.vertices) if config.fit == "object" else cameras
 
 
 def supersampled(cameras: Cameras) -> Cameras:

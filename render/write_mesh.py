@@ -1,8 +1,10 @@
-"""Writing triangle meshes: .off .obj .ply .stl .glb; the same mesh gives the same bytes. For the demo and for tests."""
+"""Writing triangle meshes: .off .obj .ply .stl .glb .gltf; the same mesh gives the same bytes. For the demo and for tests."""
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,8 +27,9 @@ def write_mesh(mesh: Mesh, path: Path) -> None:
     """Writes a mesh in the format that the file's suffix names.
 
     .off, .obj (text) and .ply (binary) keep vertices, their order and float64 exactly. .stl (binary) holds float32
-    triangles without shared vertices, .glb float32 vertices. Coordinates are written as they are: glTF declares +y up,
-    and nothing is turned for it, so a +z-up mesh stays +z up in this repository and lies on its back in a glTF viewer.
+    triangles without shared vertices, .glb and .gltf (one file, its data within) float32 vertices. Coordinates are written
+    as they are: glTF declares +y up, and nothing is turned for it, so a +z-up mesh stays +z up in this repository and lies
+    on its back in a glTF viewer.
 
     Args:
         mesh: at least one face.
@@ -76,8 +79,8 @@ def _stl(mesh: Mesh) -> bytes:
     return bytes(80) + _little(len(mesh.faces)) + triangles.tobytes()
 
 
-def _glb(mesh: Mesh) -> bytes:
-    """One buffer: positions, then indices; chunks padded to 4 bytes as Khronos glTF 2.0, section 4.4 (GLB) asks."""
+def _document(mesh: Mesh) -> tuple[dict[str, Any], bytes]:
+    """The JSON of a glTF file, and its one buffer: positions, then indices."""
     vertices, indices = mesh.vertices.astype("<f4"), mesh.faces.astype("<u4").reshape(-1)
     low, high = (bound.astype(np.float64).tolist() for bound in (vertices.min(axis=0), vertices.max(axis=0)))
     views = [
@@ -98,9 +101,20 @@ def _glb(mesh: Mesh) -> bytes:
         "bufferViews": views,
         "buffers": [{"byteLength": vertices.nbytes + indices.nbytes}],
     }
+    return document, vertices.tobytes() + indices.tobytes()
+
+
+def _gltf(mesh: Mesh) -> bytes:
+    document, binary = _document(mesh)
+    document["buffers"][0]["uri"] = "data:application/octet-stream;base64," + base64.b64encode(binary).decode("ascii")
+    return json.dumps(document, separators=(",", ":")).encode("ascii")
+
+
+def _glb(mesh: Mesh) -> bytes:
+    """Chunks padded to 4 bytes as Khronos glTF 2.0, section 4.4 (GLB) asks."""
+    document, binary = _document(mesh)
     text = json.dumps(document, separators=(",", ":")).encode("ascii")
     text += b" " * (-len(text) % 4)
-    binary = vertices.tobytes() + indices.tobytes()
     chunks = _little(len(text)) + b"JSON" + text + _little(len(binary)) + b"BIN\0" + binary
     return b"glTF" + _little(2) + _little(12 + len(chunks)) + chunks
 
@@ -109,4 +123,11 @@ def _little(number: int) -> bytes:
     return number.to_bytes(4, "little")
 
 
-_WRITERS: dict[str, Callable[[Mesh], bytes]] = {".off": _off, ".obj": _obj, ".ply": _ply, ".stl": _stl, ".glb": _glb}
+_WRITERS: dict[str, Callable[[Mesh], bytes]] = {
+    ".off": _off,
+    ".obj": _obj,
+    ".ply": _ply,
+    ".stl": _stl,
+    ".glb": _glb,
+    ".gltf": _gltf,
+}

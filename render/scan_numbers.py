@@ -1,0 +1,198 @@
+"""Numbers from the bytes of text files, compiled with numba: each float64 is the one nearest to its decimal digits.
+
+A number of up to 15 or so digits is exact in one multiplication or division; every other token is noted and left to Python's
+``float``, by `settle`. A line ends at a line feed or a carriage return, and a word that begins with ``#`` begins a comment.
+"""
+
+import re
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from render.errors import RenderError
+
+_TENS = np.array([10.0**power for power in range(23)])  # the powers of ten that float64 holds exactly
+_LARGEST_EXACT = 1 << 53
+_TOKEN = re.compile(rb"\S*")
+_NOT_A_NUMBER = re.compile(rb"[+-]?1\.#(IND|QNAN|SNAN|INF)\w*\Z")  # how old C libraries print NaN and infinity
+
+
+def text_of(content: bytes) -> npt.NDArray[np.uint8]:
+    """The bytes as (n,) uint8 without a copy, as the compiled functions take them."""
+    return np.frombuffer(content, np.uint8)
+
+
+def settle(content: bytes, values: npt.NDArray[np.float64], open_: npt.NDArray[np.bool_]) -> None:
+    """Fill in the numbers that the compiled scanner left open.
+
+    Args:
+        content: the file.
+        values: (n,) float64, written to; where ``open_`` is set, it has the byte at which the number begins.
+        open_: (n,) bool.
+
+    Raises:
+        RenderError: a token is no number; the message has its line.
+    """
+    for slot in np.flatnonzero(open_).tolist():
+        values[slot] = _number(content, int(values[slot]))
+
+
+def line_number(content: bytes, start: int) -> int:
+    """The line of a byte as an editor counts it, from 1."""
+    before = content[:start]
+    return 1 + before.count(b"\n") + (before.count(b"\r") - before.count(b"\r\n"))
+
+
+def token_at(content: bytes, start: int) -> str:
+    """The word that begins at a byte, for messages: at most 40 characters."""
+    match = _TOKEN.match(content, start)
+    return match.group()[:40].decode("utf-8", "replace") if match else ""
+
+
+def _number(content: bytes, start: int) -> float:
+    match = _TOKEN.match(content, start)
+    token = match.group() if match else b""
+    special = _NOT_A_NUMBER.match(token)
+    if special:
+        return float("inf" if special.group(1) == b"INF" else "nan")
+    try:
+        if b"_" not in token:  # `float` takes 1_000
+            return float(token)
+    except ValueError:
+        pass  # told below, together with the underscore
+    raise RenderError(f"line {line_number(content, start)}: {token_at(content, start)!r} is not a number")
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def ends_line(byte):  # type: ignore[no-untyped-def]
+    """Whether a line's data ends where this byte begins a word: line feed, carriage return, or # of a comment."""
+    return byte == 10 or byte == 13 or byte == 35
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def is_blank(byte):  # type: ignore[no-untyped-def]
+    """Whether a byte parts words within a line: space, tab, vertical tab, form feed."""
+    return byte == 32 or byte == 9 or byte == 11 or byte == 12
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def skip_blanks(text, at):  # type: ignore[no-untyped-def]
+    """The first byte from ``at`` on that is not blank; line ends are not skipped."""
+    while at < len(text) and is_blank(text[at]):
+        at += 1
+    return at
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def skip_token(text, at):  # type: ignore[no-untyped-def]
+    """The end of the word at ``at``."""
+    while at < len(text) and not is_blank(text[at]) and text[at] != 10 and text[at] != 13:
+        at += 1
+    return at
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def skip_line(text, at):  # type: ignore[no-untyped-def]
+    """The byte that ends the line of ``at``, a comment skipped; the text's length on its last line."""
+    while at < len(text) and text[at] != 10 and text[at] != 13:
+        at += 1
+    return at
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def next_row(text, at):  # type: ignore[no-untyped-def]
+    """The first word at or after ``at``, past empty lines and comments; the text's length where none is left."""
+    while at < len(text):
+        if text[at] == 35:
+            at = skip_line(text, at)
+        elif is_blank(text[at]) or ends_line(text[at]):
+            at += 1
+        else:
+            break
+    return at
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def scan_float(text, at):  # type: ignore[no-untyped-def]
+    """(value, end of the word, True), or False last where the value has to be settled by Python."""
+    negative = at < len(text) and text[at] == 45
+    if negative or (at < len(text) and text[at] == 43):
+        at += 1
+    mantissa, exponent, num_digits, fits, after_point = 0, 0, 0, True, False
+    while at < len(text):
+        digit = text[at] - 48  # int64 to numba
+        if 0 <= digit <= 9:
+            num_digits += 1
+            if mantissa < _LARGEST_EXACT:  # ten times that is below 2**63
+                mantissa = mantissa * 10 + digit
+                exponent -= 1 if after_point else 0
+            else:
+                fits = False
+        elif digit == -2 and not after_point:
+            after_point = True
+        else:
+            break
+        at += 1
+    if at < len(text) and (text[at] == 101 or text[at] == 69):
+        power, at, whole = scan_int(text, at + 1)
+        fits = fits and whole
+        exponent += power
+    end = skip_token(text, at)
+    fits = fits and end == at and num_digits > 0 and mantissa <= _LARGEST_EXACT
+    value = np.float64(mantissa)
+    if mantissa != 0:
+        fits = fits and -22 <= exponent <= 22
+        if fits:
+            value = value * _TENS[exponent] if exponent >= 0 else value / _TENS[-exponent]
+    return (-value if negative else value), end, fits
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def scan_int(text, at):  # type: ignore[no-untyped-def]
+    """(value, first byte behind it, True), or False last where no whole number of up to 18 digits begins at ``at``."""
+    negative = at < len(text) and text[at] == 45
+    if negative or (at < len(text) and text[at] == 43):
+        at += 1
+    value, num_digits = 0, 0
+    while at < len(text) and 48 <= text[at] <= 57:
+        num_digits += 1
+        if num_digits <= 18:
+            value = value * 10 + (text[at] - 48)
+        at += 1
+    return (-value if negative else value), at, 1 <= num_digits <= 18
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def put_float(text, at, values, open_, slot):  # type: ignore[no-untyped-def]
+    """The end of the word at ``at``, whose number goes to values[slot], to be settled later where open_[slot] is set."""
+    value, end, is_settled = scan_float(text, at)
+    values[slot] = value if is_settled else at
+    open_[slot] = not is_settled
+    return end
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def scan_row(text, at, values, open_, first, width):  # type: ignore[no-untyped-def]
+    """(words in the rest of the line, its end); the first ``width`` numbers go to values[first:]."""
+    count = 0
+    at = skip_blanks(text, at)
+    while at < len(text) and not ends_line(text[at]):
+        end = put_float(text, at, values, open_, first + count) if count < width else skip_token(text, at)
+        count += 1
+        at = skip_blanks(text, end)
+    return count, skip_line(text, at)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def scan_rows(text, at, num_rows, width, values, open_, counts):  # type: ignore[no-untyped-def]
+    """(rows found, where the last one ends); fills values and open_ (rows * width,) and counts (rows,).
+
+    A row is a line with a word; ``counts`` has its number of words, which may be below or above ``width``.
+    """
+    for row in range(num_rows):
+        at = next_row(text, at)
+        if at == len(text):
+            return row, at
+        counts[row], at = scan_row(text, at, values, open_, row * width, width)
+    return num_rows, at
