@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from shards.build import BuildOptions, BuildReport, build_shards
     from shards.codec import decode_member, encode_sample
     from shards.engine import ENGINES, Engine
+    from shards.gallery import gallery_page
     from shards.key import sanitize_key, unique_keys
+    from shards.options import EngineOptions
     from shards.order import epoch_order
     from shards.plan import ShardPlan, Source, plan_shards
     from shards.progress import OnProgress, Progress, ignore_progress
+    from shards.quality import quality_page
     from shards.reader import ShardReader
     from shards.record import Failure, Manifest, ShardEntry, ShardRecord, config_hash, read_manifest, read_record
     from shards.schema import SCHEMA_VERSION, Normalization, Sample, SampleMeta
@@ -32,6 +35,9 @@ _HOMES = {
     "encode_sample": "codec",
     "ENGINES": "engine",
     "Engine": "engine",
+    "EngineOptions": "options",
+    "gallery_page": "gallery",
+    "quality_page": "quality",
     "sanitize_key": "key",
     "unique_keys": "key",
     "epoch_order": "order",
@@ -66,6 +72,7 @@ __all__ = [
     "BuildOptions",
     "BuildReport",
     "Engine",
+    "EngineOptions",
     "Failure",
     "MakeSample",
     "Manifest",
@@ -87,8 +94,10 @@ __all__ = [
     "decode_member",
     "encode_sample",
     "epoch_order",
+    "gallery_page",
     "ignore_progress",
     "plan_shards",
+    "quality_page",
     "read_manifest",
     "read_record",
     "sanitize_key",

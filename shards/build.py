@@ -8,27 +8,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from shards.codec import encode_json
 from shards.engine import ENGINES
 from shards.errors import ShardError
+from shards.options import EngineOptions
 from shards.plan import ShardPlan, Source, plan_shards
 from shards.progress import OnProgress, Progress, ignore_progress
 from shards.record import Failure, Manifest, ShardRecord, config_hash, write_manifest
 from shards.resume import check_same_job, clear_set, finished_records, set_files
 from shards.schema import SCHEMA_VERSION
+from shards.signals import exit_on_terminate
 from shards.storage import TEMPORARY_FILE, locked_folder, remove_files
 from shards.writer import MakeSample, ShardJob
 
 
-class BuildOptions(BaseModel):
+class BuildOptions(EngineOptions):
     """How a set is built; only `samples_per_shard` has a say in its bytes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     samples_per_shard: int = Field(128, ge=1, description="sources in a shard at most")
-    num_workers: int = Field(1, ge=0, description="processes; 0 and 1 work in the calling process")
+    max_failures: int | None = Field(
+        None, ge=0, description="stop when the finished shards hold more failed sources than this; no limit by default"
+    )
     resume: bool = Field(False, description="go on with a set, doing only what no valid record proves done")
     overwrite: bool = Field(False, description="remove the set in the folder first, and nothing else")
     engine: str = Field("local", description="where the work is done, see ENGINES")
@@ -68,7 +70,8 @@ def build_shards(
 
     Args:
         sources: what to turn into samples, in any order.
-        make_sample: source to sample; picklable by reference if there are several workers.
+        make_sample: source to sample; picklable by reference if there are workers. They are spawned: a script must call
+            this below `if __name__ == "__main__":`.
         folder: created where missing.
         config: everything the samples depend on besides the sources; stored in the manifest and compared on resume.
             `samples_per_shard` is added to it.
@@ -81,7 +84,9 @@ def build_shards(
 
     Raises:
         ShardError: no sources; a folder that cannot be written, is in use, or holds a set and neither `resume` nor
-            `overwrite` is given; a resume with another config or other sources; a full disk; a worker that died.
+            `overwrite` is given; a resume with another config or other sources; a full disk; workers that die before they do
+            anything; more failures than `max_failures`.
+        SystemExit: the process got SIGTERM; finished shards are kept and nothing else is left.
     """
     options = options or BuildOptions()
     if options.resume and options.overwrite:
@@ -91,20 +96,46 @@ def build_shards(
     plans = plan_shards(sources, options.samples_per_shard)
     blank = _blank_manifest(sources, config, options.samples_per_shard)
     folder = Path(folder)
-    with locked_folder(folder):
+    with locked_folder(folder), exit_on_terminate():
         done = _prepare(folder, plans, blank, options)
         open_plans = [plan for plan in plans if plan.name not in done]
+        limit = _FailureLimit(options.max_failures, len(sources))
         if done:
             on_progress(Progress(num_skipped=sum(record.count + len(record.failures) for record in done.values())))
+        limit.count([failure for plan in plans if plan.name in done for failure in done[plan.name].failures])
         if open_plans:
             # A manifest without shards comes first: it tells the config of a run that gets killed.
             write_manifest(folder, blank)
             job = ShardJob(make_sample, folder, blank.config_hash, failure_types)
-            written = ENGINES[options.engine](open_plans, job, options.num_workers, on_progress)
+            written = ENGINES[options.engine](open_plans, job, options, limit.watching(on_progress))
             done |= {record.name: record for record in written}
         records = [done[plan.name] for plan in plans]
         write_manifest(folder, blank.model_copy(update={"shards": tuple(record.entry() for record in records)}))
     return _report(records, len(open_plans))
+
+
+class _FailureLimit:
+    """Counts the failures of finished shards, so that each one counted can be read up in a record."""
+
+    def __init__(self, max_failures: int | None, num_sources: int) -> None:
+        self._max_failures = max_failures
+        self._num_sources = num_sources
+        self._failures: list[Failure] = []
+
+    def count(self, failures: Sequence[Failure]) -> None:
+        self._failures += failures
+        if self._max_failures is not None and len(self._failures) > self._max_failures:
+            raise ShardError(
+                f"{len(self._failures):,} of {self._num_sources:,} sources failed so far, more than --max-failures "
+                f"{self._max_failures:,}; the first: {self._failures[0].reason}; finished shards are kept"
+            )
+
+    def watching(self, on_progress: OnProgress) -> OnProgress:
+        def passed_on(progress: Progress) -> None:
+            on_progress(progress)
+            self.count(progress.failures)
+
+        return passed_on
 
 
 def _blank_manifest(sources: Sequence[Source], config: dict[str, Any], samples_per_shard: int) -> Manifest:

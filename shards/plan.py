@@ -23,6 +23,7 @@ class Source:
         category: class name.
         split: train, val or test; it begins the names of its shards.
         key: the sample's key, see `unique_keys`.
+        companion: a second file that the callable opens beside the first, such as part labels; never stored.
     """
 
     path: str
@@ -30,6 +31,7 @@ class Source:
     category: str
     split: str
     key: str
+    companion: str | None = None
 
 
 @dataclass(frozen=True)

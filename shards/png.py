@@ -16,8 +16,8 @@ from PIL import Image
 
 from shards.errors import ShardError
 
-COMPRESS_LEVEL = 1
-"""zlib level. Level 6 saves about a sixth of the bytes of a rendered view and takes twice the time of a whole write."""
+COMPRESS_LEVEL = 3
+"""zlib level. Of rendered views level 1 makes 7 % more bytes in the same time, level 6 a fifth less in twice the time."""
 
 MAX_PIXELS = 1 << 26
 """Largest H * W that is decoded; a header that claims more is damage or an attack, not a view."""
@@ -29,6 +29,23 @@ _MODES: dict[tuple[str, int], str] = {
     ("uint16", 0): "I;16",
 }
 """(dtype, channels) to Pillow's mode; 0 channels stands for a plain (H, W) array."""
+
+_AS_IT_IS, _UP = 0, 2  # numbers of row filters: bytes as they are, or less those of the row above
+
+_LAYOUTS: dict[str, tuple[int, int, tuple[int, ...]]] = {
+    "LA": (4, 8, (_AS_IT_IS,)),
+    "RGB": (2, 8, (_UP,)),
+    "RGBA": (6, 8, (_AS_IT_IS, _UP)),
+    "I;16": (0, 16, (_UP,)),
+}
+"""Colour type, bits, and the filters worth trying, by mode.
+
+Views in flat greys are runs of equal bytes: as they are they become smaller than with any filter, and are written in a third
+and read in half of the time that a PNG with Pillow's choice of filters takes. Normals and depth are smooth, so differences
+suit them. Pictures in colour may be either.
+"""
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 # What Pillow's PNG reader is known to raise on damaged bytes; anything else is a bug and must surface.
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, Image.DecompressionBombError)
@@ -52,9 +69,27 @@ def encode_png(image: NDArray[Any]) -> bytes:
         raise ShardError(
             f"image of shape {image.shape} {image.dtype.name}: a PNG here is (H,W,2|3|4) uint8 or (H,W) uint16"
         )
-    stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(stream, "PNG", compress_level=COMPRESS_LEVEL)
-    return stream.getvalue()
+    kind, bits, filters = _LAYOUTS[mode]
+    pixels = image.astype(">u2").view(np.uint8) if bits == 16 else np.ascontiguousarray(image)
+    rows = pixels.reshape(len(image), -1)
+    data = min((_compressed(rows, number) for number in filters), key=len)
+    header = struct.pack(">IIBBBBB", image.shape[1], image.shape[0], bits, kind, 0, 0, 0)
+    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
+
+
+def _compressed(rows: NDArray[np.uint8], number: int) -> bytes:
+    """The (H, B) uint8 rows of an image, filtered and compressed. Source: PNG specification, sections 9 and 10."""
+    lines = np.empty((rows.shape[0], 1 + rows.shape[1]), np.uint8)
+    lines[:, 0] = number
+    lines[:, 1:] = rows
+    if number == _UP:
+        lines[1:, 1:] -= rows[:-1]
+    return zlib.compress(lines.data, COMPRESS_LEVEL)
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    """Length, name, data and CRC-32 of name and data. Source: PNG specification, section 5.3."""
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(name)))
 
 
 def decode_png(data: bytes) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from shards.record import Failure
 
 @dataclass(frozen=True)
 class Progress:
-    """An increment of a run; two of them add up to one.
+    """An increment of a run; two of them add up to one. Counts are negative where a shard has to start over.
 
     Attributes:
         num_samples: samples written.
@@ -39,6 +39,10 @@ class Progress:
             self.num_skipped + other.num_skipped,
             self.failures + other.failures,
         )
+
+    def undone(self) -> Progress:
+        """The increment that takes this one's counts back; what was committed or skipped stays so."""
+        return Progress(-self.num_samples, -self.num_views, -self.num_failures)
 
 
 OnProgress: TypeAlias = Callable[[Progress], None]

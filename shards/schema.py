@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shards.errors import ShardError
 from shards.key import KEY_PATTERN, MAX_KEY_LENGTH
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 """Major.minor of the sample contract; a reader takes every minor version of its own major one."""
 
 
@@ -45,8 +45,9 @@ ARRAYS: dict[str, ArraySpec] = {
 
 IMAGES: dict[str, tuple[str, tuple[int, ...]]] = {
     "view": ("uint8", (2, 4)),  # grey and alpha, or RGBA; straight colour, alpha 0 or 255
-    "depth": ("uint16", (0,)),  # (H, W); the unit is stated in the sample's JSON
-    "normal": ("uint8", (3,)),
+    "depth": ("uint16", (0,)),  # 0 where nothing is, else z = offset + (value - 1) scale, both in the sample's JSON
+    "normal": ("uint8", (3,)),  # world frame, n = value / 127.5 - 1; 0, 0, 0 where nothing is
+    "part": ("uint16", (0,)),  # label + 1; 0 where nothing is, or nothing is labelled
 }
 """Image members, `KINDnn.png`: dtype and allowed channel counts, 0 for a plain (H, W) image."""
 

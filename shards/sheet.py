@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from shards.choice import spread
 from shards.errors import ShardError
+from shards.preview import drawn_points
 from shards.reader import ShardReader
 from shards.schema import Sample, image_name
 from shards.storage import write_file
@@ -19,8 +21,8 @@ from shards.storage import write_file
 CELL_PIXELS = 112
 """Side of one view on the sheet."""
 
-MAX_LOOKED_AT = 4096
-"""About so many samples, evenly spaced, are asked for their class, so that a sheet of a huge set takes no hour."""
+STRIP_VIEWS = 4
+"""Views of a sample where none are named."""
 
 _MARGIN = 28
 _GUTTER = 20
@@ -33,7 +35,7 @@ _PALE_INK = (128, 134, 146)
 
 
 def contact_sheet(
-    reader: ShardReader, path: Path, num_samples: int = 24, views: Sequence[int] = (0, 3, 6, 9), num_columns: int = 3
+    reader: ShardReader, path: Path, num_samples: int = 24, views: Sequence[int] | None = None, num_columns: int = 3
 ) -> Path:
     """Writes a PNG that shows samples spread over the classes, each as a strip of views with category and key below.
 
@@ -43,7 +45,8 @@ def contact_sheet(
         reader: the samples to choose from.
         path: where the PNG goes; its folder exists.
         num_samples: at most so many.
-        views: view numbers; those that a sample lacks are left out.
+        views: view numbers; those that a sample lacks are left out. None for four of its views, evenly spaced, or
+            for drawings of its points if it has no views.
         num_columns: strips side by side.
 
     Returns:
@@ -52,57 +55,53 @@ def contact_sheet(
     Raises:
         ShardError: the reader is empty, no chosen sample has one of these views, or the file cannot be written.
     """
-    samples = []
-    for index in _spread(reader, num_samples):
-        chosen = [number for number in views if number < reader.num_views(index)]
-        if chosen:
-            samples.append(reader.read(index, arrays=(), views=chosen))
-    if not samples:
-        raise ShardError(f"{reader.folder}: no sample with one of the views {', '.join(map(str, views))} to show")
+    chosen = [index for index in spread(reader, num_samples) if _has_one(reader, index, views)]
+    if not chosen:
+        wanted = f" with one of the views {', '.join(map(str, views))}" if views is not None else ""
+        raise ShardError(f"{reader.folder}: no sample{wanted} to show")
+    strips = [_strip(reader, index, views) for index in chosen]
     title = f"{reader.folder.resolve().name}   {len(reader):,} samples   {len(reader.classes)} classes"
     stream = BytesIO()
-    _draw(samples, views, min(num_columns, len(samples)), title).save(stream, "PNG", optimize=True)
+    _draw(strips, min(num_columns, len(strips)), title).save(stream, "PNG", optimize=True)
     write_file(Path(path), stream.getvalue())
     return Path(path)
 
 
-def _spread(reader: ShardReader, num_samples: int) -> list[int]:
-    """Global indices that show every class about equally often, sorted by class and then by index."""
-    members: dict[str, list[int]] = {}
-    for index in range(0, len(reader), max(1, len(reader) // MAX_LOOKED_AT)):
-        members.setdefault(reader.meta(index)["category"], []).append(index)
-    names = sorted(members)
-    shares = dict.fromkeys(names, 0)
-    left = min(num_samples, sum(map(len, members.values())))
-    while left:
-        for name in names:
-            if left and shares[name] < len(members[name]):
-                shares[name] += 1
-                left -= 1
-    return [
-        members[name][position * len(members[name]) // shares[name]]
-        for name in names
-        for position in range(shares[name])
-    ]
+def _has_one(reader: ShardReader, index: int, views: Sequence[int] | None) -> bool:
+    """Whether a sample has something to show."""
+    return views is None or any(number < reader.num_views(index) for number in views)
 
 
-def _draw(samples: Sequence[Sample], views: Sequence[int], num_columns: int, title: str) -> Image.Image:
+def _strip(reader: ShardReader, index: int, views: Sequence[int] | None) -> tuple[Sample, list[NDArray[Any] | None]]:
+    """A sample and its pictures, one a cell; None where it lacks the view."""
+    num_views = reader.num_views(index)
+    if views is None:
+        count = min(num_views, STRIP_VIEWS)
+        views = [place * num_views // count for place in range(count)]
+    if not num_views:
+        sample = reader.read(index, arrays=("points",), views=())
+        turns = [np.pi / 5 + place * 2 * np.pi / STRIP_VIEWS for place in range(STRIP_VIEWS)]
+        return sample, [drawn_points(sample.arrays["points"], turn, CELL_PIXELS) for turn in turns]
+    sample = reader.read(index, arrays=(), views=[number for number in views if number < num_views])
+    return sample, [sample.images.get(image_name("view", number)) for number in views]
+
+
+def _draw(strips: Sequence[tuple[Sample, Sequence[NDArray[Any] | None]]], num_columns: int, title: str) -> Image.Image:
     """The sheet: title line, then strips in reading order."""
-    strip_width = len(views) * CELL_PIXELS
+    strip_width = max(len(images) for _, images in strips) * CELL_PIXELS
     strip_height = CELL_PIXELS + 2 * _LINE + 6
-    num_rows = -(-len(samples) // num_columns)
+    num_rows = -(-len(strips) // num_columns)
     width = 2 * _MARGIN + num_columns * strip_width + (num_columns - 1) * _GUTTER
     height = 2 * _MARGIN + 2 * _LINE + num_rows * strip_height + (num_rows - 1) * _GUTTER
     sheet = Image.new("RGB", (width, height), _PAPER)
     pen = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(_FONT_SIZE)
     pen.text((_MARGIN, _MARGIN - 8), title, fill=_PALE_INK, font=font)
-    for place, sample in enumerate(samples):
+    for place, (sample, images) in enumerate(strips):
         row, column = divmod(place, num_columns)
         left = _MARGIN + column * (strip_width + _GUTTER)
         top = _MARGIN + 2 * _LINE + row * (strip_height + _GUTTER)
-        for slot, number in enumerate(views):
-            image = sample.images.get(image_name("view", number))
+        for slot, image in enumerate(images):
             if image is not None:
                 sheet.paste(_cell(image), (left + slot * CELL_PIXELS, top))
         pen.rectangle((left - 1, top - 1, left + strip_width, top + CELL_PIXELS), outline=_FRAME)

@@ -23,6 +23,11 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.tmp-{os.getpid()}")
 
 
+def temporary_files_of(process_id: int) -> re.Pattern[str]:
+    """Names of the unfinished files of one process, which may be dead."""
+    return re.compile(TEMPORARY_FILE.pattern.replace(r"\d+", str(process_id)))
+
+
 def storage_error(path: Path, error: OSError) -> ShardError:
     """One line for a failed write: where, what the system said, what to do."""
     return ShardError(

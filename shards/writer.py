@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, TypeAlias
 
 from shards.errors import ShardError
@@ -40,7 +41,17 @@ class ShardJob:
     failure_types: tuple[type[Exception], ...] = ()
 
 
-def write_shard(plan: ShardPlan, job: ShardJob, on_progress: OnProgress = ignore_progress) -> ShardRecord:
+def ignore_begin(index: int) -> None:
+    """The `on_begin` of a caller who does not look."""
+
+
+def write_shard(
+    plan: ShardPlan,
+    job: ShardJob,
+    on_progress: OnProgress = ignore_progress,
+    known_failures: Mapping[str, str] = MappingProxyType({}),
+    on_begin: Callable[[int], None] = ignore_begin,
+) -> ShardRecord:
     """Makes the samples of one plan and commits them as `NAME.tar` and `NAME.json`.
 
     A shard whose every source failed is still written: an empty tar and a record that says why.
@@ -49,6 +60,8 @@ def write_shard(plan: ShardPlan, job: ShardJob, on_progress: OnProgress = ignore
         plan: the shard's name and sources.
         job: the callable and where to write.
         on_progress: called after each source.
+        known_failures: relative path to reason, of sources that are recorded as failed without a try.
+        on_begin: called with a source's place in the plan before it is tried.
 
     Returns:
         The record as written.
@@ -64,7 +77,7 @@ def write_shard(plan: ShardPlan, job: ShardJob, on_progress: OnProgress = ignore
     try:
         with _Sink(temporary) as sink:
             tar = TarWriter(sink)
-            failures, flags = _add_samples(plan, job, tar, on_progress)
+            failures, flags = _add_samples(plan, job, tar, on_progress, known_failures, on_begin)
             tar.finish()
             sink.sync()
         record = ShardRecord(
@@ -85,16 +98,26 @@ def write_shard(plan: ShardPlan, job: ShardJob, on_progress: OnProgress = ignore
 
 
 def _add_samples(
-    plan: ShardPlan, job: ShardJob, tar: TarWriter, on_progress: OnProgress
+    plan: ShardPlan,
+    job: ShardJob,
+    tar: TarWriter,
+    on_progress: OnProgress,
+    known_failures: Mapping[str, str],
+    on_begin: Callable[[int], None],
 ) -> tuple[list[Failure], Counter[str]]:
     """Runs the callable over the sources; returns the failures and how often each flag occurred."""
     failures: list[Failure] = []
     flags: Counter[str] = Counter()
-    for source in plan.sources:
-        try:
-            sample = job.make_sample(source)
-        except job.failure_types as error:
-            failures.append(Failure(source=source.relative, reason=_reason(error, source)))
+    for index, source in enumerate(plan.sources):
+        reason = known_failures.get(source.relative)
+        if reason is None:
+            on_begin(index)
+            try:
+                sample = job.make_sample(source)
+            except job.failure_types as error:
+                reason = str(error).strip() or type(error).__name__
+        if reason is not None:
+            failures.append(Failure(source=source.relative, reason=_one_line(reason, source)))
             on_progress(Progress(num_failures=1))
             continue
         _check_origin(sample, source)
@@ -114,9 +137,12 @@ def _check_origin(sample: Sample, source: Source) -> None:
         raise ShardError(f"{source.relative}: the sample says (key, source, category, split) {got}, not {expected}")
 
 
-def _reason(error: Exception, source: Source) -> str:
-    """The error as one line, without the folder of this machine, so that records do not depend on it."""
-    line = " ".join(str(error).replace(source.path, source.relative).split()) or type(error).__name__
+def _one_line(reason: str, source: Source) -> str:
+    """The reason as one line, without the folder of this machine, so that records do not depend on it."""
+    reason = reason.replace(source.path, source.relative)
+    if source.companion is not None:
+        reason = reason.replace(source.companion, Path(source.companion).name)
+    line = " ".join(reason.split())
     # A lone surrogate, from a file name in another encoding, cannot be stored as UTF-8.
     return line[:MAX_REASON_LENGTH].encode("utf-8", "backslashreplace").decode()
 

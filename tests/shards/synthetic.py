@@ -7,8 +7,6 @@ and a spawned process takes the path over from its parent.
 from __future__ import annotations
 
 import hashlib
-import os
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -98,13 +96,6 @@ def buggy_sample(source: Source) -> Sample:
 def slow_sample(source: Source) -> Sample:
     time.sleep(0.02)
     return make_sample(source)
-
-
-def dying_sample(source: Source) -> Sample:
-    """Kills its own process in the middle of a shard."""
-    if source.key.endswith("7"):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return slow_sample(source)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

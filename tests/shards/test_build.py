@@ -25,7 +25,7 @@ def build(folder: Path, config: dict[str, Any] = CONFIG, **options: Any) -> Buil
         failing_sample,
         folder,
         config,
-        BuildOptions(**{"samples_per_shard": 4, **options}),
+        BuildOptions(**{"samples_per_shard": 4, "num_workers": 0, **options}),
         failure_types=(SourceError,),
     )
 
@@ -53,7 +53,7 @@ def test_a_whole_set(tmp_path: Path) -> None:
 def test_equal_bytes_for_any_number_of_workers_and_order_of_sources(tmp_path: Path) -> None:
     build(tmp_path / "one")
     build(tmp_path / "two", num_workers=2)
-    options = BuildOptions(samples_per_shard=4)
+    options = BuildOptions(samples_per_shard=4, num_workers=0)
     build_shards(
         make_sources()[::-1], failing_sample, tmp_path / "three", CONFIG, options, failure_types=(SourceError,)
     )
@@ -74,7 +74,7 @@ def test_resume_of_a_finished_set_does_nothing(tmp_path: Path) -> None:
     first = build(tmp_path)
     before = contents(tmp_path)
     events: list[Progress] = []
-    options = BuildOptions(samples_per_shard=4, resume=True)
+    options = BuildOptions(samples_per_shard=4, num_workers=0, resume=True)
     report = build_shards(make_sources(), never, tmp_path, CONFIG, options, events.append)
     assert (report.num_written, report.num_skipped) == (0, 4)
     assert (report.num_samples, report.failures, report.flags) == (first.num_samples, first.failures, first.flags)
@@ -121,7 +121,7 @@ def test_resume_refuses_another_config(tmp_path: Path) -> None:
 
 def test_resume_refuses_other_sources(tmp_path: Path) -> None:
     build(tmp_path)
-    options = BuildOptions(samples_per_shard=4, resume=True)
+    options = BuildOptions(samples_per_shard=4, num_workers=0, resume=True)
     with pytest.raises(ShardError, match="not planned for these sources"):
         build_shards(make_sources(8), make_sample, tmp_path, CONFIG, options)
     with pytest.raises(ShardError, match=r"classes have changed \(chair\)"):
@@ -133,7 +133,7 @@ def test_resume_after_a_source_was_exchanged_redoes_its_shard(tmp_path: Path) ->
     sources = make_sources()
     old = sources[4]
     sources[4] = Source(old.path, old.relative.replace("_0004", "_0004b"), old.category, old.split, f"{old.key}b")
-    options = BuildOptions(samples_per_shard=4, resume=True)
+    options = BuildOptions(samples_per_shard=4, num_workers=0, resume=True)
     report = build_shards(sources, failing_sample, tmp_path, CONFIG, options, failure_types=(SourceError,))
     assert report.num_written == 1
 
@@ -172,9 +172,46 @@ def test_wrong_use(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_max_failures_keeps_what_is_finished(tmp_path: Path) -> None:
+    message = (
+        "2 of 13 sources failed so far, more than --max-failures 1; the first: mug/test/mug_0902.off: no faces after "
+        "cleaning; finished shards are kept"
+    )
+    events: list[Progress] = []
+    with pytest.raises(ShardError) as caught:
+        build_shards(
+            make_sources(),
+            failing_sample,
+            tmp_path / "set",
+            CONFIG,
+            BuildOptions(samples_per_shard=4, num_workers=0, max_failures=1),
+            events.append,
+            (SourceError,),
+        )
+    assert str(caught.value) == message
+    assert sum(events, Progress()).num_shards == 3
+    with pytest.raises(ShardError, match="2 of 13"):  # those of an earlier run count
+        build(tmp_path / "set", resume=True, max_failures=1)
+    assert build(tmp_path / "set", resume=True, max_failures=2).num_written == 1
+    build(tmp_path / "unbroken")
+    assert contents(tmp_path / "set") == contents(tmp_path / "unbroken")
+
+
+def test_max_failures_stops_workers(tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match="1 of 13 sources failed so far, more than --max-failures 0"):
+        build(tmp_path, num_workers=2, max_failures=0)
+    assert not list(tmp_path.glob(".*"))
+    assert build(tmp_path, resume=True).num_samples == 11
+
+
+def test_resume_with_other_limits(tmp_path: Path) -> None:
+    build(tmp_path, num_workers=1, time_limit=60, memory_limit=8)
+    assert build(tmp_path, resume=True, num_workers=1, time_limit=30, max_failures=9).num_written == 0
+
+
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_killed_and_resumed_gives_the_bytes_of_an_unbroken_run(tmp_path: Path, num_workers: int) -> None:
-    sources, options = make_sources(60, 8), BuildOptions(samples_per_shard=6, resume=True)
+    sources, options = make_sources(60, 8), BuildOptions(samples_per_shard=6, num_workers=0, resume=True)
     build_shards(sources, make_sample, tmp_path / "unbroken", {"rig": "mvcnn12"}, options)
     folder = tmp_path / "killed"
     delays = random.Random(num_workers)

@@ -13,6 +13,7 @@ from shards.codec import decode_member
 from shards.errors import ShardError
 from shards.plan import plan_shards
 from shards.reader import ShardReader
+from shards.schema import SCHEMA_VERSION
 from tests.shards.synthetic import SourceError, failing_sample, make_sample, make_sources
 
 
@@ -127,7 +128,7 @@ def test_no_set_here(tmp_path: Path) -> None:
 def test_unfinished_and_foreign_sets(own_folder: Path) -> None:
     manifest = own_folder / "manifest.json"
     text = manifest.read_text()
-    manifest.write_text(text.replace('"schema_version": "1.0"', '"schema_version": "2.0"'))
+    manifest.write_text(text.replace(f'"schema_version": "{SCHEMA_VERSION}"', '"schema_version": "2.0"'))
     with pytest.raises(ShardError, match=r"schema 2\.0"):
         ShardReader(own_folder)
     manifest.write_text(text[: text.index('"shards":')] + '"shards": []}')

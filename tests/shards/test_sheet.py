@@ -5,14 +5,16 @@ import pytest
 from PIL import Image
 
 from shards.build import BuildOptions, build_shards
+from shards.choice import spread
 from shards.errors import ShardError
 from shards.reader import ShardReader
 from shards.sheet import contact_sheet
+from tests.shards.showcase import build_showcase
 from tests.shards.synthetic import make_sample, make_sources
 
 
 def test_sheet(tmp_path: Path) -> None:
-    build_shards(make_sources(), make_sample, tmp_path / "set", {}, BuildOptions(samples_per_shard=4))
+    build_shards(make_sources(), make_sample, tmp_path / "set", {}, BuildOptions(samples_per_shard=4, num_workers=0))
     reader = ShardReader(tmp_path / "set")
     path = contact_sheet(reader, tmp_path / "sheet.png", num_samples=6, views=(0, 2, 9), num_columns=2)
     with Image.open(path) as picture:
@@ -25,11 +27,15 @@ def test_sheet(tmp_path: Path) -> None:
         contact_sheet(reader, path, views=(9,))
 
 
-def test_classes_take_turns(tmp_path: Path) -> None:
-    build_shards(make_sources(30, 0), make_sample, tmp_path, {})
-    from shards.sheet import _spread
-
-    reader = ShardReader(tmp_path)
-    picks = _spread(reader, 5)
-    assert [reader.meta(index)["category"] for index in picks] == ["chair", "chair", "lamp", "lamp", "mug"]
-    assert len(set(_spread(reader, 100))) == 30
+def test_without_named_views(tmp_path: Path) -> None:
+    """Samples of 2 to 4 views, and clouds with none, whose points are drawn."""
+    reader = ShardReader(build_showcase(tmp_path / "set"))
+    with Image.open(contact_sheet(reader, tmp_path / "sheet.png", num_samples=4, num_columns=4)) as picture:
+        pixels = np.asarray(picture.convert("L"))
+    strips = np.split(pixels[58:170, 28 : 28 + 4 * 468], 4, axis=1)  # 4 views of 112 px and a gutter of 20
+    filled = [
+        [bool((strip[2:-2, start + 4 : start + 100] < 230).any()) for start in range(0, 448, 112)] for strip in strips
+    ]
+    views = [reader.num_views(index) for index in spread(reader, 4)]
+    assert views[2] == 0
+    assert filled == [[place < (number or 4) for place in range(4)] for number in views]

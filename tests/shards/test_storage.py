@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from shards.errors import ShardError
-from shards.storage import SHARD_FILE, TEMPORARY_FILE, locked_folder, remove_files, temporary_path, write_file
+from shards.storage import (
+    SHARD_FILE,
+    TEMPORARY_FILE,
+    locked_folder,
+    remove_files,
+    temporary_files_of,
+    temporary_path,
+    write_file,
+)
 
 
 def test_write_replaces_whole_files_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,6 +36,12 @@ def test_names() -> None:
     for name in ("notes.json", "train-1.tar", "train-000001.tar.gz", "000001.tar"):
         assert not SHARD_FILE.fullmatch(name)
         assert not TEMPORARY_FILE.fullmatch(name)
+
+
+def test_unfinished_files_of_one_process(tmp_path: Path) -> None:
+    names = [".train-000000.tar.tmp-12", ".train-000000.tar.tmp-123", ".train-000000.json.tmp-12", ".notes.tmp-12"]
+    assert [name for name in names if temporary_files_of(12).fullmatch(name)] == [names[0], names[2]]
+    assert temporary_files_of(os.getpid()).fullmatch(temporary_path(tmp_path / "train-000001.tar").name)
 
 
 def test_remove_takes_only_matching_files(tmp_path: Path) -> None:

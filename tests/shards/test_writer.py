@@ -56,6 +56,21 @@ def test_failure_is_recorded_without_the_machines_path(tmp_path: Path, plan: Sha
     assert sum(events, Progress()) == Progress(num_samples=9, num_views=27, num_failures=1)
 
 
+def test_known_failures_are_recorded_in_order_without_a_try(tmp_path: Path, plan: ShardPlan) -> None:
+    known = {plan.sources[5].relative: f"{plan.sources[5].path}: killed\nits worker"}
+    begun: list[int] = []
+    events: list[Progress] = []
+    record = write_shard(plan, job(tmp_path, failing_sample), events.append, known, begun.append)
+    failed = plan.sources.index(next(source for source in plan.sources if source.key.endswith("2")))
+    assert failed > 5
+    assert [(failure.source, failure.reason) for failure in record.failures] == [
+        (plan.sources[5].relative, f"{plan.sources[5].relative}: killed its worker"),
+        (plan.sources[failed].relative, f"{plan.sources[failed].relative}: no faces after cleaning"),
+    ]
+    assert begun == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+    assert sum(events, Progress()) == Progress(num_samples=8, num_views=24, num_failures=2)
+
+
 def test_all_failed_leaves_an_empty_tar(tmp_path: Path, plan: ShardPlan) -> None:
     record = write_shard(plan, job(tmp_path, bad_sample))
     assert (record.count, len(record.failures), record.failures[0].reason) == (0, 10, "SourceError")
