@@ -2,16 +2,16 @@
 
     python benchmarks/bench_raster.py FOLDER_OR_FILES... [--num-meshes 200] [--projection parallel] [--json OUT]
 
-A mesh counts as: ours, one call for all views (face, barycentrics, depth). Open3D: one scene a mesh, one cast for all views
-with rays made beforehand (its face, barycentrics and depth come with the cast). Best of `--repeats` for both, after warm-up.
+A mesh counts as: ours, one call for all views (face and depth), and once more with barycentrics. Open3D: one scene a mesh, one
+cast for all views with rays made beforehand (barycentrics come with the cast). Best of `--repeats` for each, after warm-up.
+Memory is kept between calls, as it is in a worker (see shards/environment.py): else each call would fault its pages in anew.
 Coverage and depth are compared in the same run.
 """
 
 import argparse
 import json
 import os
-import platform
-import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,26 +19,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from machine import machine, pick_meshes
 
+from render.barycentrics import barycentrics
 from render.camera import Cameras
-from render.mesh import MESH_SUFFIXES, Mesh, read_mesh
+from render.mesh import Mesh, read_mesh
 from render.normalization import normalize
 from render.rasterize_cpu import rasterize_cpu
 from render.rasterize_open3d import depth_rays, rasterize_open3d
 from render.rig import Viewpoint, load_rig
-
-
-def pick_meshes(paths: list[Path], num_meshes: int) -> list[Path]:
-    """Evenly spaced meshes of the sorted list below the paths."""
-    files = [
-        file
-        for path in paths
-        for file in (sorted(path.rglob("*")) if path.is_dir() else [path])
-        if file.suffix.lower() in MESH_SUFFIXES
-    ]
-    if not files:
-        raise SystemExit(f"no mesh below {', '.join(map(str, paths))}")
-    return [files[i] for i in np.unique(np.linspace(0, len(files) - 1, num_meshes).astype(int))]
+from shards.environment import ALLOCATOR_VARIABLES
 
 
 def best_seconds(call: Callable[[], Any], repeats: int) -> float:
@@ -62,6 +52,12 @@ def open3d_cast(mesh: Mesh, rays: Any) -> Any:
     return scene.cast_rays(rays, nthreads=1)
 
 
+def with_barycentrics(mesh: Mesh, cameras: Cameras) -> Any:
+    """All that the ray caster gives."""
+    fragments = rasterize_cpu(mesh, cameras)
+    return fragments, barycentrics(mesh, cameras, fragments)
+
+
 def compare(mesh: Mesh, cameras: Cameras) -> dict[str, float]:
     """Pixels, differing coverage, and differing depth of one mesh."""
     ours, theirs = rasterize_cpu(mesh, cameras), rasterize_open3d(mesh, cameras)
@@ -82,21 +78,6 @@ def on_depth_edge(depth: npt.NDArray[np.float32], view: int, row: int, column: i
     return bool(np.isinf(around).any() or around.max() - around.min() > 0.02)
 
 
-def machine() -> dict[str, Any]:
-    """What the figures depend on."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    names = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
-    return {
-        "commit": commit.stdout.strip(), "cpu": names[0] if names else platform.processor(), "cores": os.cpu_count(),
-        "python": platform.python_version(), "numpy": np.__version__,
-    }  # fmt: skip
-
-
-def _cpuinfo() -> list[str]:
-    path = Path("/proc/cpuinfo")
-    return path.read_text().splitlines() if path.exists() else []
-
-
 def main() -> None:
     """Measure, print a table, and write JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -108,6 +89,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    keep_memory()
     import open3d
 
     cameras = load_rig("mvcnn12")(Viewpoint(arguments.image_size, arguments.projection))
@@ -117,10 +99,10 @@ def main() -> None:
         mesh = normalize(read_mesh(path), arguments.up).mesh
         rasterize_cpu(mesh, cameras)
         ours = best_seconds(lambda mesh=mesh: rasterize_cpu(mesh, cameras), arguments.repeats)  # type: ignore[misc]
+        full = best_seconds(lambda mesh=mesh: with_barycentrics(mesh, cameras), arguments.repeats)  # type: ignore[misc]
         theirs = best_seconds(lambda mesh=mesh: open3d_cast(mesh, rays), arguments.repeats)  # type: ignore[misc]
-        rows.append(
-            {"faces": len(mesh.faces), "ours_ms": ours * 1e3, "open3d_ms": theirs * 1e3, **compare(mesh, cameras)}
-        )
+        milliseconds = {"ours_ms": ours * 1e3, "ours_with_barycentrics_ms": full * 1e3, "open3d_ms": theirs * 1e3}
+        rows.append({"faces": len(mesh.faces), **milliseconds, **compare(mesh, cameras)})
     report = summarize(rows) | {"config": {k: str(v) for k, v in vars(arguments).items() if k not in ("json", "paths")}}
     report["machine"] = machine()
     for name, value in report.items():
@@ -129,10 +111,17 @@ def main() -> None:
         arguments.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
+def keep_memory() -> None:
+    """Start over with an allocator that keeps what is freed; it reads its settings only when a process begins."""
+    if any(os.environ.get(name) != value for name, value in ALLOCATOR_VARIABLES.items()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | ALLOCATOR_VARIABLES)
+
+
 def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Medians, the ratio, and the agreement over all meshes."""
     column = {name: np.array([row[name] for row in rows], np.float64) for name in rows[0]}
     ratio = column["open3d_ms"] / column["ours_ms"]
+    full = column["open3d_ms"] / column["ours_with_barycentrics_ms"]
     return {
         "meshes": len(rows),
         "faces_median": float(np.median(column["faces"])),
@@ -141,6 +130,8 @@ def summarize(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "ratio_median": float(np.median(ratio)),
         "ratio_p10": float(np.percentile(ratio, 10)),
         "ratio_p90": float(np.percentile(ratio, 90)),
+        "ours_with_barycentrics_ms_median": float(np.median(column["ours_with_barycentrics_ms"])),
+        "ratio_with_barycentrics_median": float(np.median(full)),
         "coverage_equal": 1 - float(column["coverage_differs"].sum() / column["pixels"].sum()),
         "depth_differs_off_edges": int(column["depth_differs_off_edges"].sum()),
         "depth_within_1e-4": 1 - float(column["depth_differs"].sum() / column["hit_by_both"].sum()),

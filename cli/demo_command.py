@@ -13,7 +13,7 @@ from rich.table import Table
 from cli.progress import TrainProgress
 from cli.render_command import render_folder
 from cli.train_command import pretraining_line
-from shards import ShardReader, contact_sheet
+from shards import BuildOptions, ShardReader, contact_sheet
 from tap.config import apply_overrides
 from tap.errors import TapError
 
@@ -60,7 +60,7 @@ def run_demo(out: Path, workers: int, quick: bool) -> None:
     render_folder(
         meshes, shards, layout="auto", given={"up": "z"}, config_file=None,
         overrides=["image_size=112", "num_points=2048", "samples_per_shard=64"],
-        workers=workers, resume=False, overwrite=False,
+        options=BuildOptions(num_workers=workers),
     )  # fmt: skip
     with ShardReader(shards, "train") as reader:
         sheet = contact_sheet(reader, out / "contact_sheet.png")

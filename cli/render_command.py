@@ -1,6 +1,9 @@
 """`tap render`: find meshes, render them into shards, show how it goes, say what came out."""
 
+import functools
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +11,18 @@ from pydantic import Field
 from rich.console import Console
 from rich.markup import escape
 
+from cli.dry_run import dry_run
 from cli.progress import RenderProgress
 from cli.render_job import RenderJob, rig_digest
+from cli.show_command import QUALITY
 from render import RenderConfig, RenderError, find_meshes
-from render.rasterizers import load_rasterizer
+from render.draw_server import DrawServer
+from render.fragments import Rasterizer
+from render.listing import Listing
+from render.rasterizers import draws_on_gpu, load_batch_drawing, load_rasterizer, resolve_backend
 from render.rig import Rig, Viewpoint, checked_cameras, load_rig
-from render.sources import Listing
 from shards import BuildOptions, BuildReport, Failure, Source, build_shards, unique_keys
+from shards.quality import quality_page
 from tap.config import configured, validated
 
 _SHOWN_FAILURES = 5
@@ -28,87 +36,114 @@ class RenderSettings(RenderConfig):
 
 def render_folder(
     src: Path,
-    out: Path,
+    out: Path | None,
     *,
     layout: str,
     given: dict[str, Any],
     config_file: Path | None,
     overrides: list[str],
-    workers: int,
-    resume: bool,
-    overwrite: bool,
-) -> BuildReport:
+    options: BuildOptions,
+    try_only: bool = False,
+) -> BuildReport | None:
     """Render every mesh below ``src`` into shards in ``out``; the whole of `tap render`.
 
     Args:
-        src: folder of meshes.
-        out: folder of shards.
+        src: folder of meshes, or a manifest.
+        out: folder of shards; None with ``try_only`` alone.
         layout: one of `render.sources.LAYOUTS`.
         given: settings from options of their own, which win over file and overrides.
         config_file: TOML settings, or None.
         overrides: ``key=value`` settings.
-        workers: processes.
-        resume: go on with a stopped render.
-        overwrite: replace what ``out`` holds.
+        options: how the shards are built; ``samples_per_shard`` comes from the settings.
+        try_only: tell what would be done and about what it would take, and write nothing.
+
+    Returns:
+        What the folder holds; None with ``try_only``.
 
     Raises:
         RenderError, ShardError, TapError: see the functions called.
     """
     console = Console(highlight=False)
     settings = _settings(given, config_file, overrides)
-    config = RenderConfig(**settings.model_dump(exclude={"samples_per_shard"}))
+    asked = RenderConfig(**settings.model_dump(exclude={"samples_per_shard"}))
+    config = asked.model_copy(update={"backend": resolve_backend(asked.backend)})
     load_rasterizer(config.backend)  # a wrong name, or a rig that fails, ends the run here and not in a worker
     rig = load_rig(config.rig)
     cameras = checked_cameras(config.rig, rig, Viewpoint(config.image_size, config.projection, config.seed))
-    _check_picklable(config.rig, rig, workers)
+    _check_picklable(config.rig, rig, options.num_workers)
     listing = find_meshes(src, layout)  # type: ignore[arg-type]  # find_meshes refuses what is no layout
     console.print(escape(listing.describe()), soft_wrap=True)
-    console.print(
-        f"rig {escape(config.rig)}, {cameras.num_views} views of {config.image_size} px, {config.projection}; "
-        f"{config.num_points:,} points; up {config.up}; backend {config.backend}; {workers} worker(s)",
-        soft_wrap=True,
-    )
-    options = BuildOptions(
-        samples_per_shard=settings.samples_per_shard, num_workers=workers, resume=resume, overwrite=overwrite
-    )
+    console.print(_plan_line(config, asked.backend, cameras.num_views, options.num_workers), soft_wrap=True)
+    sources = _sources(listing)
+    if try_only or out is None:
+        dry_run(listing, sources, RenderJob(config, rig), settings.samples_per_shard, options.num_workers)
+        return None
+    options = options.model_copy(update={"samples_per_shard": settings.samples_per_shard})
     stored = config.model_dump() | {"layout": listing.layout, "rig_sha256": rig_digest(cameras)}
-    with RenderProgress(len(listing.sources)) as progress:
-        report = build_shards(
-            _sources(listing), RenderJob(config, rig), out, stored, options, progress.advance, (RenderError,)
-        )
-    _tell(console, report, out)
+    with _drawing(config, console) as rasterizer, RenderProgress(len(sources)) as progress:
+        job = RenderJob(config, rig, rasterizer)
+        report = build_shards(sources, job, out, stored, options, progress.advance, (RenderError,))
+    _tell(console, report, out, quality_page(out, out / QUALITY))
     if not report.num_samples:
-        raise RenderError(f"{src}: none of {len(listing.sources):,} meshes could be rendered; the reasons are above")
+        raise RenderError(f"{src}: none of {len(sources):,} meshes could be rendered; the reasons are above")
     return report
+
+
+@contextmanager
+def _drawing(config: RenderConfig, console: Console) -> Iterator[Rasterizer | None]:
+    """A draw server where a GPU draws, so that the workers share it; None where each worker draws for itself."""
+    if not draws_on_gpu(config.backend):
+        yield None
+        return
+    with DrawServer(functools.partial(load_batch_drawing, config.backend)) as server:
+        yield server.rasterizer
+    told = server.statistics
+    console.print(
+        f"the GPU drew {told.num_meshes:,} meshes in batches of {told.mean_batch:.1f}, and idled for "
+        f"{told.idle_share:.0%} of the time"
+    )
+
+
+def _plan_line(config: RenderConfig, asked_backend: str, num_views: int, num_workers: int) -> str:
+    backend = config.backend if asked_backend == config.backend else f"{config.backend} (chosen by {asked_backend})"
+    channels = f" + {', '.join(config.channels)}" if config.channels else ""
+    return escape(
+        f"rig {config.rig}, {num_views} views of {config.image_size} px, {config.projection}; "
+        f"{config.shade.appearance}{channels}; {config.num_points:,} points ({config.points}); up {config.up}; "
+        f"backend {backend}; {num_workers} worker(s)"
+    )
 
 
 def _settings(given: dict[str, Any], config_file: Path | None, overrides: list[str]) -> RenderSettings:
     settings = configured(RenderSettings(), config_file, overrides)
     for name, value in given.items():  # one by one, so that an error names the option that was typed
-        settings = validated(RenderSettings, settings.model_dump() | {name: value}, f"--{name}")
+        content = settings.model_dump()
+        *path, last = name.split(".")
+        functools.reduce(lambda node, part: node[part], path, content)[last] = value
+        settings = validated(RenderSettings, content, f"--{last}")
     return settings
 
 
 def _check_picklable(spec: str, rig: Rig, workers: int) -> None:
-    if workers > 1:
+    if workers:
         try:
             pickle.dumps(rig)
         except Exception as error:  # objects refuse to be pickled in many ways
             raise RenderError(
                 f"rig {spec!r}: cannot be sent to worker processes ({error}); make it a function of a module, "
-                "or use --workers 1"
+                "or use --workers 0"
             ) from error
 
 
 def _sources(listing: Listing) -> list[Source]:
     keys = unique_keys([source.relative for source in listing.sources])
     return [
-        Source(source.path, source.relative, source.category, source.split, key)
+        Source(source.path, source.relative, source.category, source.split, key, source.part_labels)
         for source, key in zip(listing.sources, keys, strict=True)
     ]
 
 
-def _tell(console: Console, report: BuildReport, out: Path) -> None:
+def _tell(console: Console, report: BuildReport, out: Path, page: Path) -> None:
     skipped = f" ({report.num_skipped} shards were already done)" if report.num_skipped else ""
     console.print(
         f"{report.num_samples:,} samples in {report.num_written + report.num_skipped} shards, "
@@ -119,6 +154,8 @@ def _tell(console: Console, report: BuildReport, out: Path) -> None:
         console.print(f"flagged {flag}: {count:,}", style="yellow", soft_wrap=True)
     if report.failures:
         _tell_failures(console, report.failures)
+    if report.flags or report.failures:
+        console.print(f"to look at them: {escape(str(page))}", soft_wrap=True)
 
 
 def _tell_failures(console: Console, failures: tuple[Failure, ...]) -> None:

@@ -8,10 +8,13 @@ from typing import Any
 from render.camera import Cameras
 from render.config import RenderConfig
 from render.errors import RenderError
+from render.fragments import Rasterizer
 from render.mesh import read_mesh
+from render.part_labels import read_part_labels, with_parts
 from render.rendering import Rendering, render_mesh
 from render.rig import Rig
 from shards import SCHEMA_VERSION, Sample, Source
+from shards.schema import image_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,10 +24,12 @@ class RenderJob:
     Attributes:
         config: all settings of the render.
         rig: what ``config.rig`` named when the run began; a file that changes later changes nothing.
+        rasterizer: what draws, such as a draw server's; None for what ``config.backend`` names.
     """
 
     config: RenderConfig
     rig: Rig
+    rasterizer: Rasterizer | None = None
 
     def __call__(self, source: Source) -> Sample:
         """The sample of a mesh file.
@@ -37,18 +42,23 @@ class RenderJob:
             content = path.read_bytes()
         except OSError as error:
             raise RenderError(f"{source.relative}: cannot read: {error.strerror}") from error
-        mesh = read_mesh(path, content)
-        rendering = render_mesh(mesh, self.config, source.key, source.relative, self.rig)
+        mesh = read_mesh(path, content, appearance=self.config.shade.appearance == "material")
+        if source.companion is not None:
+            mesh = with_parts(mesh, read_part_labels(Path(source.companion), mesh))
+        rendering = render_mesh(mesh, self.config, source.key, source.relative, self.rig, self.rasterizer)
+        arrays = {
+            "points": rendering.points,
+            "world_to_camera": rendering.cameras.world_to_camera,
+            "intrinsics": rendering.cameras.intrinsics,
+        }
+        optional = {"colors": rendering.colors, "part": rendering.parts}
+        images = {"view": rendering.views, **rendering.channels}
         return Sample(
             key=source.key,
             meta=self._meta(source, hashlib.sha256(content).hexdigest(), rendering)
             | {"num_vertices": len(mesh.vertices), "num_faces": len(mesh.faces)},
-            arrays={
-                "points": rendering.points,
-                "world_to_camera": rendering.cameras.world_to_camera,
-                "intrinsics": rendering.cameras.intrinsics,
-            },
-            images={f"view{index:02d}": view for index, view in enumerate(rendering.views)},
+            arrays=arrays | {name: array for name, array in optional.items() if array is not None},
+            images={image_name(kind, i): image for kind, stack in images.items() for i, image in enumerate(stack)},
         )
 
     def _meta(self, source: Source, digest: str, rendering: Rendering) -> dict[str, Any]:
@@ -62,12 +72,14 @@ class RenderJob:
             "split": source.split,
             "normalization": {"center": [float(value) for value in normalized.center], "scale": normalized.scale},
             "up_axis": self.config.up,
-            "flags": list(rendering.flags),
+            "flags": list(rendering.quality.flags),
+            "quality": rendering.quality.values,
             "rig": self.config.rig,
             "projection": rendering.cameras.projection,
             "backend": self.config.backend,
             "seed": self.config.seed,
             "image_size": rendering.cameras.image_size,
+            **rendering.channel_numbers,
         }
 
 

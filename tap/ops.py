@@ -2,6 +2,7 @@
 
 Each is defined by a plain torch function, which also serves CUDA; farthest point sampling and ball query have a
 compiled path for the CPU that gives the identical indices (both add the three squares in the same order, in float32).
+The former's lies in `render.farthest`, since the samplers of surfaces use it too.
 Indices carry no gradients; `gather` does. Legend: B batch, N points, G centers, S samples, K neighbours, C channels.
 """
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from render.farthest import sample_clouds
 from tap.errors import TapError
 
 
@@ -36,7 +38,7 @@ def farthest_point_sampling(points: Tensor, num_samples: int, mask: Tensor | Non
     points = points.detach().float()
     if points.device.type != "cpu":
         return farthest_point_sampling_reference(points, num_samples, mask)
-    indices: Any = _sample_clouds(points.contiguous().numpy(), _dense_mask(points, mask), num_samples)
+    indices = sample_clouds(points.contiguous().numpy(), _dense_mask(points, mask), num_samples)
     return torch.from_numpy(indices)
 
 
@@ -152,31 +154,6 @@ def _squared_distance(first: Tensor, second: Tensor) -> Tensor:
 
 def _dense_mask(points: Tensor, mask: Tensor | None) -> Any:
     return np.ones(points.shape[:2], np.bool_) if mask is None else mask.contiguous().numpy()
-
-
-@numba.njit(nogil=True, cache=True)
-def _sample_clouds(points: Any, mask: Any, num_samples: Any) -> Any:  # pragma: no cover - compiled
-    batch, num_points, _ = points.shape
-    indices = np.empty((batch, num_samples), np.int64)
-    distance = np.empty(num_points, np.float32)
-    for cloud in range(batch):
-        latest = 0
-        for point in range(num_points - 1, -1, -1):
-            distance[point] = np.inf if mask[cloud, point] else np.float32(-1.0)
-            if mask[cloud, point]:
-                latest = point
-        for step in range(num_samples):
-            indices[cloud, step] = latest
-            x, y, z = points[cloud, latest]
-            best, best_distance = 0, np.float32(-np.inf)
-            for point in range(num_points):
-                dx, dy, dz = points[cloud, point, 0] - x, points[cloud, point, 1] - y, points[cloud, point, 2] - z
-                near = min(distance[point], dx * dx + dy * dy + dz * dz)
-                distance[point] = near
-                if near > best_distance:
-                    best, best_distance = point, near
-            latest = best
-    return indices
 
 
 @numba.njit(nogil=True, cache=True)

@@ -11,7 +11,7 @@ OURS = {"render", "shards", "tap", "cli", "tests", "benchmarks"}
 ALLOWED = {
     "render": {"render"},
     "shards": {"shards"},
-    "tap": {"tap", "shards", "render.camera", "render.rig", "render.errors"},
+    "tap": {"tap", "shards", "render.camera", "render.farthest", "render.rig", "render.errors"},
     "cli": {"cli", "render", "shards", "tap"},
 }
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = [[], ["render"], ["pretrain"], ["finetune"], ["finetune", "classification"], ["demo"]]
+COMMANDS = [[], ["render"], ["pretrain"], ["finetune"], ["finetune", "classification"], ["rigs"], ["show"], ["demo"]]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -48,6 +48,7 @@ def test_meshes_of_all_formats_become_a_set(runner: CliRunner, mesh_folder: Path
         "ply",
         "stl",
         "glb",
+        "gltf",
     }
     for index in range(12):
         sample = reader.read(index)
@@ -168,7 +169,7 @@ def test_wrong_settings_are_one_line(runner: CliRunner, mesh_folder: Path, tmp_p
         ([mesh_folder, "--layout", "shapenet"], "name one of auto, modelnet, class, flat"),
         ([mesh_folder, "--up", "x"], "--up"),
         ([mesh_folder, "--rig", "mvcnn13"], "is unknown"),
-        ([mesh_folder, "--backend", "gl"], "name one of cpu, open3d, pytorch3d"),
+        ([mesh_folder, "--backend", "gl"], "name one of auto, cpu, open3d, pytorch3d, or package.module:function"),
         ([mesh_folder, "--set", "image_sise=64"], "image_size"),
         ([mesh_folder, "--set", "image_size=big"], "image_size"),
         ([mesh_folder, "--set", "samples_per_shard=0"], "samples_per_shard"),
@@ -217,7 +218,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", full)
-    assert "No space left" in one_line(render(runner, mesh_folder, "--out", out, *QUICK))
+    assert "No space left" in one_line(render(runner, mesh_folder, "--out", out, *QUICK, "--workers", "0"))
     monkeypatch.undo()
     for path in out.glob("*.tar"):
         with tarfile.open(path) as tar:
