@@ -1,7 +1,7 @@
 """Further images of each view: depth, normals and part labels, exact at the pixel centres."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,13 +9,13 @@ from numba import njit
 
 from render.barycentrics import band_weights, geometry_of, oversampling, to_camera_frame
 from render.camera import Cameras
+from render.config import Channel
 from render.errors import RenderError
 from render.fragments import Fragments
 from render.mesh import Mesh
 from render.shade_config import ShadeConfig
 from render.smooth_normals import band_normals, corner_normals, unit_normals
 
-Channel = Literal["depth", "normal", "part"]
 Image = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 _DEPTH_STEPS = 65534  # values 1 to 65535; 0 is empty
 _MAX_PART = 65534

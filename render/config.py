@@ -5,11 +5,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from render.camera import Projection
-from render.channels import Channel
 from render.normalization import Normalization, UpAxis
 from render.shade_config import ShadeConfig
 
 Fit = Literal["sphere", "object"]
+Channel = Literal["depth", "normal", "part"]
 PointSampling = Literal["area", "poisson", "farthest"]
 
 

@@ -1,5 +1,8 @@
 """A rasterizer by ray casting with Open3D: slower than ours, wholly independent of it, and so its judge."""
 
+import functools
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,8 +10,6 @@ from render.camera import Cameras, pixel_centers, pixel_rays
 from render.errors import RenderError
 from render.fragments import Fragments
 from render.mesh import Mesh
-
-_NO_HIT = 0xFFFFFFFF
 
 
 def rasterize_open3d(mesh: Mesh, cameras: Cameras) -> Fragments:
@@ -35,10 +36,31 @@ def rasterize_open3d(mesh: Mesh, cameras: Cameras) -> Fragments:
         open3d.core.Tensor(np.ascontiguousarray(mesh.vertices, np.float32)),
         open3d.core.Tensor(np.ascontiguousarray(mesh.faces, np.uint32)),
     )
-    hits = scene.cast_rays(open3d.core.Tensor(depth_rays(cameras)), nthreads=1)
-    face = hits["primitive_ids"].numpy().astype(np.int64)
-    empty = face == _NO_HIT
-    return Fragments(face=np.where(empty, -1, face).astype(np.int32), depth=hits["t_hit"].numpy())
+    hits = scene.cast_rays(_ray_tensor(_Key(cameras)), nthreads=1)
+    # The id of no face is 2**32 - 1, which as int32 is our -1.
+    return Fragments(face=hits["primitive_ids"].numpy().view(np.int32), depth=hits["t_hit"].numpy())
+
+
+class _Key:
+    """Cameras as a key: most objects of a render are seen by the same ones, and rays take longer to make than to cast."""
+
+    def __init__(self, cameras: Cameras) -> None:
+        self.cameras = cameras
+        matrices = cameras.world_to_camera.tobytes() + cameras.intrinsics.tobytes()
+        self._content = (matrices, cameras.projection, cameras.image_size)
+
+    def __hash__(self) -> int:
+        return hash(self._content)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Key) and self._content == other._content
+
+
+@functools.lru_cache(maxsize=1)
+def _ray_tensor(key: _Key) -> Any:
+    import open3d
+
+    return open3d.core.Tensor(depth_rays(key.cameras))
 
 
 def depth_rays(cameras: Cameras) -> npt.NDArray[np.float32]:

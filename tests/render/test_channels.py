@@ -5,7 +5,8 @@ import numpy.typing as npt
 import pytest
 
 from render.camera import PROJECTIONS, Cameras, Projection
-from render.channels import Channel, channel_images
+from render.channels import channel_images
+from render.config import Channel
 from render.errors import RenderError
 from render.fragments import Fragments
 from render.mesh import Mesh
