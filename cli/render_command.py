@@ -115,7 +115,11 @@ def _plan_line(config: RenderConfig, asked_backend: str, num_views: int, num_wor
 
 
 def _settings(given: dict[str, Any], config_file: Path | None, overrides: list[str]) -> RenderSettings:
-    settings = configured(RenderSettings(), config_file, overrides)
+    # Options win, so they come last; and first, since a setting may be right only with them (a background with a material).
+    return _with_options(configured(_with_options(RenderSettings(), given), config_file, overrides), given)
+
+
+def _with_options(settings: RenderSettings, given: dict[str, Any]) -> RenderSettings:
     for name, value in given.items():  # one by one, so that an error names the option that was typed
         content = settings.model_dump()
         *path, last = name.split(".")

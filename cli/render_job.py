@@ -45,7 +45,12 @@ class RenderJob:
         mesh = read_mesh(path, content, appearance=self.config.shade.appearance == "material")
         if source.companion is not None:
             mesh = with_parts(mesh, read_part_labels(Path(source.companion), mesh))
-        rendering = render_mesh(mesh, self.config, source.key, source.relative, self.rig, self.rasterizer)
+        try:
+            rendering = render_mesh(mesh, self.config, source.key, source.relative, self.rig, self.rasterizer)
+        except RenderError as error:  # of rigs, framing, labels and backends, which know no file
+            if str(error).startswith(source.relative):
+                raise
+            raise RenderError(f"{source.relative}: {error}") from error
         arrays = {
             "points": rendering.points,
             "world_to_camera": rendering.cameras.world_to_camera,

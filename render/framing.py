@@ -10,7 +10,8 @@ from render.errors import RenderError
 from render.viewpoint import SPHERE_FILL
 
 _CHUNK = 1 << 15  # vertices at a time: what a step needs stays in the cache, however large the mesh
-_NEAREST = 1e-5  # share of the farthest depth; the rasterizers clip what is nearer
+_NEAREST = 1e-5  # share of the farthest depth; under perspective the rasterizers clip what is nearer
+_SMALLEST = 1e-4  # share of the farthest depth; float32 tells a thousand depths in an object of that size
 
 
 def fit_cameras(cameras: Cameras, vertices: npt.NDArray[np.float64]) -> Cameras:
@@ -25,31 +26,39 @@ def fit_cameras(cameras: Cameras, vertices: npt.NDArray[np.float64]) -> Cameras:
         principal point along u or v is 200/224 of half the image.
 
     Raises:
-        RenderError: a vertex lies behind a perspective camera or at it, or all vertices fall on the principal points.
+        RenderError: a vertex lies behind a camera, or at one under perspective; all vertices fall on the principal points; or
+            the object is so small where it stands that its depths would be one in float32.
     """
-    largest = max(
-        _largest_offset(vertices, pose, intrinsics, cameras.projection == "parallel", view)
+    measured = [
+        _offset_and_depth(vertices, pose, intrinsics, cameras.projection == "parallel", view)
         for view, (pose, intrinsics) in enumerate(
             zip(cameras.world_to_camera.astype(np.float64), cameras.intrinsics.astype(np.float64), strict=True)
         )
-    )
+    ]
+    largest, farthest = np.max(measured, axis=0)
     if not (np.isfinite(largest) and largest > 0):
         raise RenderError(
             f"fit: the object spans {largest:g} pixels in its largest view; it cannot be scaled to the frame"
+        )
+    extent = float(np.ptp(vertices, axis=0).max())
+    if extent < _SMALLEST * farthest:
+        raise RenderError(
+            f"fit: the object is {extent:.3g} wide and up to {farthest:.3g} from a camera, too small for depths in float32; "
+            "use --normalize sphere"
         )
     intrinsics = cameras.intrinsics.astype(np.float64)
     intrinsics[:, [0, 1], [0, 1]] *= SPHERE_FILL * cameras.image_size / 2 / largest
     return dataclasses.replace(cameras, intrinsics=intrinsics.astype(np.float32))
 
 
-def _largest_offset(
+def _offset_and_depth(
     vertices: npt.NDArray[np.float64],
     pose: npt.NDArray[np.float64],
     intrinsics: npt.NDArray[np.float64],
     parallel: bool,
     view: int,
-) -> float:
-    """The largest |u - cx| or |v - cy| of one view, in pixels."""
+) -> tuple[float, float]:
+    """The largest |u - cx| or |v - cy| of one view, in pixels, and the farthest depth."""
     largest, nearest, farthest = 0.0, np.inf, -np.inf
     for start in range(0, len(vertices), _CHUNK):
         with np.errstate(divide="ignore", invalid="ignore"):  # depth 0 is told below
@@ -58,9 +67,10 @@ def _largest_offset(
         largest = float(np.maximum(largest, np.abs(pixels - intrinsics[:2, 2]).max()))
         nearest = float(np.minimum(nearest, depth.min()))
         farthest = float(np.maximum(farthest, depth.max()))
-    if not parallel and not nearest > _NEAREST * farthest:
+    is_behind = nearest < 0 if parallel else not nearest > _NEAREST * farthest
+    if is_behind:
         raise RenderError(
-            f"fit: the object reaches behind camera {view} (depth {nearest:.3g}); move the rig's cameras away from it, "
-            "or use --fit sphere"
+            f"fit: the object reaches behind camera {view} (depth {nearest:.3g}); use --normalize sphere, move the "
+            "rig's cameras away from it, or use --fit sphere"
         )
-    return largest
+    return largest, farthest

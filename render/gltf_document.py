@@ -49,27 +49,20 @@ class BufferView(_Part):
     extensions: dict[str, Any] = {}
 
 
-class SparseIndices(_Part):
-    """Which elements of a sparse accessor are given."""
-
-    buffer_view: Index
-    component_type: Literal[5121, 5123, 5125]
-    byte_offset: Index = 0
-
-
-class SparseValues(_Part):
-    """The elements of a sparse accessor that are given."""
+class SparsePart(_Part):
+    """The numbers of the elements that a sparse accessor gives, or the elements, which have no type of their own."""
 
     buffer_view: Index
     byte_offset: Index = 0
+    component_type: Literal[5121, 5123, 5125] = 5125
 
 
 class Sparse(_Part):
     """Elements that replace those of an accessor."""
 
     count: Index
-    indices: SparseIndices
-    values: SparseValues
+    indices: SparsePart
+    values: SparsePart
 
 
 class Accessor(_Part):

@@ -42,7 +42,7 @@ def read_mesh(path: Path, content: bytes | None = None, appearance: bool = False
 
     Returns:
         Mesh with at least one face and only finite, valid vertices in use. Vertices are the file's, unused ones included;
-        an .stl has three a face.
+        of an .stl, which repeats them for each face, each position once.
 
     Raises:
         RenderError: unknown suffix, unreadable or damaged file, content of another format than its suffix says, no faces, an
@@ -66,7 +66,8 @@ def read_mesh(path: Path, content: bytes | None = None, appearance: bool = False
     try:
         if not content:
             raise RenderError("the file is empty")
-        triangles = split(READERS[suffix](path, content, appearance))
+        with np.errstate(over="ignore", invalid="ignore"):  # `checked` tells what is not finite
+            triangles = split(READERS[suffix](path, content, appearance))
     except RenderError as error:
         raise RenderError(f"{path}: cannot read as {suffix}: {error}") from error
     mesh = Mesh(triangles.vertices, triangles.faces, triangles.appearance, None, triangles.polygon)

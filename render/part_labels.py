@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from render.errors import RenderError
 from render.mesh import Mesh
 
 NO_PART = -1
+_WHOLE = re.compile(rb"[+-]?[0-9]{1,18}")
 
 
 def read_part_labels(path: Path, mesh: Mesh) -> npt.NDArray[np.int32]:
@@ -65,11 +67,10 @@ def with_parts(mesh: Mesh, labels: npt.NDArray[np.int32]) -> Mesh:
 def _from_text(content: bytes) -> npt.NDArray[np.int64]:
     lines = (line.strip() for line in content.splitlines())
     words = [line for line in lines if line and not line.startswith(b"#")]
-    try:
-        return np.array([int(word) for word in words], np.int64)
-    except (ValueError, OverflowError):
-        wrong = next(place for place, word in enumerate(words) if not word.lstrip(b"+-").isdigit() or len(word) > 18)
-        raise RenderError(f"label {words[wrong][:40]!r} of face {wrong} is not a whole number") from None
+    for place, word in enumerate(words):
+        if not _WHOLE.fullmatch(word):
+            raise RenderError(f"label {word[:40].decode('utf-8', 'replace')!r} of face {place} is not a whole number")
+    return np.array([int(word) for word in words], np.int64)
 
 
 def _from_array(content: bytes) -> npt.NDArray[np.int64]:

@@ -112,7 +112,8 @@ def read_tables(content: bytes, header: Header) -> dict[str, Table]:
         widths = (
             np.dtype(column.count or column.type).itemsize if header.order else 2 for column in element.properties
         )
-        if element.num_rows * sum(widths) > len(content) - at + 1:
+        # The last line of text may lack its end.
+        if element.num_rows * sum(widths) > len(content) - at + (not header.order):
             raise RenderError(f"{_announced(element)}, too many for the file's {len(content)} bytes; it is cut short")
         if not element.properties or element.num_rows == 0:
             continue
@@ -203,14 +204,14 @@ def _uniform_lists(content: bytes, at: int, element: Element, order: str) -> tup
 def _text_values(content: bytes, at: int, element: Element) -> tuple[Table, int]:
     width = len(element.properties)
     values, words = np.zeros(element.num_rows * width, np.float64), np.empty(element.num_rows, np.int64)
-    open_ = np.zeros(len(values), np.bool_)
-    found, at = scan_rows(text_of(content), at, element.num_rows, width, values, open_, words)
+    pending = np.zeros(len(values), np.bool_)
+    found, at = scan_rows(text_of(content), at, element.num_rows, width, values, pending, words)
     if found < element.num_rows:
         raise RenderError(f"{_announced(element)}, {found} follow; it is cut short")
     wrong = np.flatnonzero(words != width)
     if len(wrong):
         raise RenderError(f"row {wrong[0]} of {element.name} has {words[wrong[0]]} numbers instead of {width}")
-    settle(content, values, open_)
+    settle(content, values, pending)
     columns = values.reshape(-1, width).T
     return Table({one.name: column for one, column in zip(element.properties, columns, strict=True)}, {}), at
 
@@ -220,13 +221,13 @@ def _text_lists(content: bytes, at: int, element: Element) -> tuple[Table, int]:
     is_list = np.array([bool(column.count) for column in element.properties])
     sizes = np.ones((element.num_rows, len(is_list)), np.int64)
     items = np.empty((len(text) - at) // 2 + 1, np.float64)
-    open_ = np.zeros(len(items), np.bool_)
-    found, num_items, at = scan_list_rows(text, at, is_list, sizes, items, open_)
+    pending = np.zeros(len(items), np.bool_)
+    found, num_items, at = scan_list_rows(text, at, is_list, sizes, items, pending)
     if found < element.num_rows:
         where = next_row(text, at)
         told = f"line {line_number(content, where)} does not fit" if where < len(text) else "it is cut short"
         raise RenderError(f"{_announced(element)}, {found} follow; {told}")
-    settle(content, items, open_)
+    settle(content, items, pending)
     owner = np.repeat(np.tile(np.arange(len(is_list)), element.num_rows), sizes.reshape(-1))
     values, lists = (
         dict[str, npt.NDArray[np.generic]](),

@@ -96,7 +96,6 @@ def _appearance(polygons: Polygons, chosen: npt.NDArray[np.int64]) -> Appearance
 
 def _finite(uv: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     """Texture coordinates as float32, 0 for what float32 does not hold."""
-    with np.errstate(over="ignore"):
-        narrow = uv.astype(np.float32)
+    narrow = uv.astype(np.float32)
     narrow[~np.isfinite(narrow)] = 0
     return narrow

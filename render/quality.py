@@ -133,6 +133,10 @@ def _shortfall(
         return 0.0
     pose, intrinsics, reached = cameras.world_to_camera[views], cameras.intrinsics[views], np.empty((2, len(views), 4))
     _reach(np.ascontiguousarray(points[:, :3].T), pose, intrinsics, cameras.projection == "parallel", reached)
+    tells = np.isfinite(reached).all(axis=(0, 2))  # others have half of the points behind them, and say nothing
+    if not tells.any():
+        return 0.0
+    reached, boxes = reached[:, tells], boxes[tells]
     # From the centres of the outermost pixels: the silhouette goes as far at least.
     inside = np.concatenate([reached[..., :2] - (boxes[:, :2] + 0.5), (boxes[:, 2:] + 0.5) - reached[..., 2:]], axis=2)
     of_all, of_half = inside.min(axis=0), inside.mean(axis=0)

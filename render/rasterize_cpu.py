@@ -63,11 +63,11 @@ def _rasterize(vertices, faces, pose, intrinsics, parallel, face, depth):  # typ
     size = face.shape[1]
     corner = np.empty(len(vertices), np.int64)  # snapped, packed
     cell = np.empty(len(vertices), np.int32)  # row and column of the first pixel centre at or after it, packed
-    deep = np.empty(len(vertices), np.float64)  # z, or 1 / z under perspective: affine on the screen
+    exact = np.empty((len(vertices), 3), np.float64)  # pixel u and v, and z, or 1 / z under perspective: affine there
     packed = np.empty(size * size, np.uint64)
     for view in range(len(pose)):
         packed[:] = _EMPTY
-        near, any_outside = _project(vertices, pose[view], intrinsics[view], parallel, size, corner, cell, deep)
+        near, any_outside = _project(vertices, pose[view], intrinsics[view], parallel, size, corner, cell, exact)
         for index in range(len(faces)):
             a, b, c = faces[index, 0], faces[index, 1], faces[index, 2]
             # No pixel centre lies between the corners: most triangles of a fine mesh end here.
@@ -78,12 +78,12 @@ def _rasterize(vertices, faces, pose, intrinsics, parallel, face, depth):  # typ
             if any_outside and (k0 == _OUTSIDE or k1 == _OUTSIDE or k2 == _OUTSIDE):
                 _draw_clipped(packed, size, index, vertices, a, b, c, pose[view], intrinsics[view], parallel, near)
             else:
-                _draw(packed, size, index, parallel, k0, k1, k2, deep[a], deep[b], deep[c])
+                _draw(packed, size, index, parallel, k0, k1, k2, exact, a, b, c)
         _resolve(packed, parallel, face[view], depth[view])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _project(vertices, pose, intrinsics, parallel, size, corner, cell, deep):  # type: ignore[no-untyped-def]
+def _project(vertices, pose, intrinsics, parallel, size, corner, cell, exact):  # type: ignore[no-untyped-def]
     """Fill corners, cells and depths; returns the near depth of this view, and whether any corner must be clipped."""
     p00, p01, p02, p03 = pose[0, 0], pose[0, 1], pose[0, 2], pose[0, 3]
     p10, p11, p12, p13 = pose[1, 0], pose[1, 1], pose[1, 2], pose[1, 3]
@@ -109,7 +109,7 @@ def _project(vertices, pose, intrinsics, parallel, size, corner, cell, deep):  #
             corner[i] = _pack(step_u, step_v)
             column, row = min(max(_centre(step_u), 0), size), min(max(_centre(step_v), 0), size)
             cell[i] = np.int32((row << 16) | column)
-            deep[i] = z if parallel else inverse
+            exact[i, 0], exact[i, 1], exact[i, 2] = u, v, z if parallel else inverse
         else:
             corner[i] = _OUTSIDE
             any_outside = True
@@ -162,7 +162,7 @@ def _start_edge(x0, y0, x1, y1, row):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _draw(packed, size, index, parallel, k0, k1, k2, d0, d1, d2):  # type: ignore[no-untyped-def]
+def _draw(packed, size, index, parallel, k0, k1, k2, exact, a, b, c):  # type: ignore[no-untyped-def]
     """One triangle: its depth plane, then row by row the span between its long edge and one of the two others."""
     first_key, last_key = min(min(k0, k1), k2), max(max(k0, k1), k2)
     middle_key = k0 ^ k1 ^ k2 ^ first_key ^ last_key
@@ -173,10 +173,14 @@ def _draw(packed, size, index, parallel, k0, k1, k2, d0, d1, d2):  # type: ignor
     area = ux * vy - vx * uy
     if top >= bottom or area == 0:
         return
-    # Depth (or its inverse) is affine on the screen: begin + along_u column + along_v row at pixel centres.
-    scale = _UNIT / area
-    along_u, along_v = ((d1 - d0) * vy - (d2 - d0) * uy) * scale, ((d2 - d0) * ux - (d1 - d0) * vx) * scale
-    begin = d0 + along_u * (0.5 - ((k0 & _COLUMN) - _BIAS) / _UNIT) + along_v * (0.5 - (k0 >> 32) / _UNIT)
+    # Depth (or its inverse) is affine on the screen: begin + along_u column + along_v row at pixel centres. Its plane is
+    # that of the unsnapped corners: on a face seen nearly edge-on a small step aside is a large one in depth.
+    u0, v0, d0, d1, d2 = exact[a, 0], exact[a, 1], exact[a, 2], exact[b, 2], exact[c, 2]
+    eu, ev, fu, fv = exact[b, 0] - u0, exact[b, 1] - v0, exact[c, 0] - u0, exact[c, 1] - v0
+    determinant = eu * fv - fu * ev
+    scale = 1.0 / determinant if determinant != 0.0 else 0.0
+    along_u, along_v = ((d1 - d0) * fv - (d2 - d0) * ev) * scale, ((d2 - d0) * eu - (d1 - d0) * fu) * scale
+    begin = d0 + along_u * (0.5 - u0) + along_v * (0.5 - v0)
     # A pixel centre may lie a hair outside the true triangle, where a steep plane runs away.
     lowest, highest = np.float32(min(d0, d1, d2)), np.float32(max(d0, d1, d2))
     slope, low = np.float32(along_u), np.uint64(index)
@@ -238,13 +242,14 @@ def _draw_clipped(packed, size, index, vertices, a, b, c, pose, intrinsics, para
         polygon, other = other, polygon
         if count < 3:
             return
-    key, depths = np.empty(count, np.int64), np.empty(count, np.float64)
+    key, exact = np.empty(count, np.int64), np.empty((count, 3), np.float64)
     for i in range(count):
         inverse = 1.0 if parallel else 1.0 / polygon[i, 2]
-        key[i] = _pack(_snap(fx * polygon[i, 0] * inverse + cx), _snap(fy * polygon[i, 1] * inverse + cy))
-        depths[i] = polygon[i, 2] if parallel else inverse
+        exact[i, 0], exact[i, 1] = fx * polygon[i, 0] * inverse + cx, fy * polygon[i, 1] * inverse + cy
+        exact[i, 2] = polygon[i, 2] if parallel else inverse
+        key[i] = _pack(_snap(exact[i, 0]), _snap(exact[i, 1]))
     for i in range(1, count - 1):
-        _draw(packed, size, index, parallel, key[0], key[i], key[i + 1], depths[0], depths[i], depths[i + 1])
+        _draw(packed, size, index, parallel, key[0], key[i], key[i + 1], exact, 0, i, i + 1)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -65,9 +65,12 @@ def _ray_tensor(key: _Key) -> Any:
 
 def depth_rays(cameras: Cameras) -> npt.NDArray[np.float32]:
     """A ray through each pixel centre whose parameter is camera z: (V, H, W, 6) float32, start and direction, world."""
-    pixels = np.tile(pixel_centers(cameras.image_size).astype(np.float64), (cameras.num_views, 1, 1))
+    pixels, size = pixel_centers(cameras.image_size).astype(np.float64), cameras.image_size
     poses, intrinsics = cameras.world_to_camera.astype(np.float64), cameras.intrinsics.astype(np.float64)
-    start, direction = pixel_rays(pixels, poses, intrinsics, np.array([[cameras.projection == "parallel"]]))
-    forward = direction @ poses[:, 2, :3, None]  # (V, H W, 1), the cosine to the optical axis
-    size = cameras.image_size
-    return np.concatenate([start, direction / forward], axis=-1).astype(np.float32).reshape(-1, size, size, 6)
+    parallel = np.array([cameras.projection == "parallel"])
+    rays = np.empty((cameras.num_views, size * size, 6), np.float32)
+    for view, pose in enumerate(poses):  # one at a time: in float64 all of them would take many times the memory
+        start, direction = pixel_rays(pixels, pose, intrinsics[view], parallel)
+        forward = direction @ pose[2, :3, None]  # (H W, 1), the cosine to the optical axis
+        rays[view, :, :3], rays[view, :, 3:] = start, direction / forward
+    return rays.reshape(-1, size, size, 6)

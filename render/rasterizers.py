@@ -165,10 +165,22 @@ class _CheckedRasterizer:
                 f"backend {self.name!r}: returns {type(fragments).__name__}; it must take a Mesh and Cameras and return "
                 "Fragments"
             )
+        self._check(fragments, mesh, cameras)
+        return fragments
+
+    def _check(self, fragments: Fragments, mesh: Mesh, cameras: Cameras) -> None:
+        """Compiled loops look up faces without a look at bounds."""
         shape = (cameras.num_views, cameras.image_size, cameras.image_size)
         for part, array, dtype in (("face", fragments.face, np.int32), ("depth", fragments.depth, np.float32)):
-            if array.shape != shape or array.dtype != dtype:
-                raise RenderError(
-                    f"backend {self.name!r}: {part} is {array.dtype} {array.shape}; it must be {np.dtype(dtype)} {shape}"
-                )
-        return fragments
+            is_array = isinstance(array, np.ndarray)
+            if not is_array or array.shape != shape or array.dtype != dtype:
+                found = f"{array.dtype} {array.shape}" if is_array else type(array).__name__
+                raise RenderError(f"backend {self.name!r}: {part} is {found}; it must be {np.dtype(dtype)} {shape}")
+        lowest, highest = int(fragments.face.min()), int(fragments.face.max())
+        if lowest < -1 or highest >= len(mesh.faces):
+            wrong = lowest if lowest < -1 else highest
+            raise RenderError(
+                f"backend {self.name!r}: face {wrong} of {len(mesh.faces)}; where nothing is it must be -1"
+            )
+        if not ((fragments.face >= 0) == np.isfinite(fragments.depth)).all():
+            raise RenderError(f"backend {self.name!r}: depth must be finite where a face is, and inf where none is")

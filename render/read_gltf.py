@@ -59,18 +59,17 @@ def _read(path: Path, document: Document, binary: bytes | None, appearance: bool
     materials: dict[int | None, PlacedMaterial] = {}
     pieces: list[_Piece] = []
     size = 0
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is told when the scene is whole
-        for index in transforms:
-            mesh = document.nodes[index].mesh
-            for primitive in () if mesh is None else item(document.meshes, mesh, "mesh").primitives:
-                if primitive.mode not in (TRIANGLES, STRIP, FAN):
-                    continue
-                if appearance and primitive.material not in materials:
-                    materials[primitive.material] = place_material(document, buffers, primitive.material)
-                pieces.append(_piece(document, buffers, index, primitive, transforms, materials))
-                size += max(len(pieces[-1].corners), len(pieces[-1].vertices))
-                if size > MOST_CORNERS:
-                    raise RenderError(f"the scene has more than {MOST_CORNERS // 3:,} faces, instances counted")
+    for index in transforms:
+        mesh = document.nodes[index].mesh
+        for primitive in () if mesh is None else item(document.meshes, mesh, "mesh").primitives:
+            if primitive.mode not in (TRIANGLES, STRIP, FAN):
+                continue
+            if appearance and primitive.material not in materials:
+                materials[primitive.material] = place_material(document, buffers, primitive.material)
+            pieces.append(_piece(document, buffers, index, primitive, transforms, materials))
+            size += max(len(pieces[-1].corners), len(pieces[-1].vertices))
+            if size > MOST_CORNERS:
+                raise RenderError(f"the scene has more than {MOST_CORNERS // 3:,} faces, instances counted")
     return _joined(pieces, materials)
 
 

@@ -84,6 +84,5 @@ def _corner_uv(lines: ObjLines, materials: ObjMaterials) -> npt.NDArray[np.float
         by_corner = np.repeat(materials.face_material, lines.sizes)
         scale = np.array([one.scale for one in materials.described])
         offset = np.array([one.offset for one in materials.described])
-        with np.errstate(over="ignore", invalid="ignore"):  # `split` settles what is not finite
-            uv = uv * scale[by_corner] + offset[by_corner]
+        uv = uv * scale[by_corner] + offset[by_corner]
     return uv

@@ -77,9 +77,9 @@ def _vertices(
     """(rows (N, width), words in each line (N,), lines found, where the last one ends)."""
     values = np.zeros(num_vertices * width, np.float64)
     words = np.zeros(num_vertices, np.int64)
-    open_ = np.zeros(len(values), np.bool_)
-    found, at = scan_rows(text, at, num_vertices, width, values, open_, words)
-    settle(content, values, open_)
+    pending = np.zeros(len(values), np.bool_)
+    found, at = scan_rows(text, at, num_vertices, width, values, pending, words)
+    settle(content, values, pending)
     short = np.flatnonzero(words[:found] < 3)
     if len(short):
         raise RenderError(f"vertex {short[0]} has {words[short[0]]} numbers; the file is damaged or cut short")
@@ -110,8 +110,8 @@ def _faces(
     sizes, words = np.empty(num_faces, np.int64), np.zeros(num_faces, np.int64)
     corners = np.empty((len(text) - at) // 2 + 1, np.int64)
     colors = np.zeros(4 * num_faces if appearance else 0, np.float64)
-    open_ = np.zeros(len(colors), np.bool_)
-    found, num_corners, at, is_whole = _scan_faces(text, at, sizes, corners, words, colors, open_)
+    pending = np.zeros(len(colors), np.bool_)
+    found, num_corners, at, is_whole = _scan_faces(text, at, sizes, corners, words, colors, pending)
     if not is_whole:
         raise RenderError(
             f"line {line_number(content, at)} is no face: a number of corners, as many vertices, a colour"
@@ -123,7 +123,7 @@ def _faces(
         raise RenderError(
             f"{announced}, but line {line_number(content, rest)} is one more: {token_at(content, rest)!r}"
         )
-    settle(content, colors, open_)
+    settle(content, colors, pending)
     color = _color_where(words >= 3, colors.reshape(-1, 4)[:, :3]) if appearance else None
     return Polygons(
         np.empty((0, 3)),
@@ -134,7 +134,7 @@ def _faces(
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _scan_faces(text, at, sizes, corners, words, colors, open_):  # type: ignore[no-untyped-def]
+def _scan_faces(text, at, sizes, corners, words, colors, pending):  # type: ignore[no-untyped-def]
     """(faces found, corners found, where the last line ends or the next fails, whether every line fits).
 
     ``words`` gets the number of words after each face's corners, ``colors`` (4 a face, or empty) the numbers in them.
@@ -156,7 +156,7 @@ def _scan_faces(text, at, sizes, corners, words, colors, open_):  # type: ignore
         sizes[face] = size
         at = skip_blanks(text, at)
         if at < len(text) and not ends_line(text[at]):
-            words[face], at = scan_row(text, at, colors, open_, face * 4, 4 if len(colors) else 0)
+            words[face], at = scan_row(text, at, colors, pending, face * 4, 4 if len(colors) else 0)
             if words[face] == 2 or words[face] > 4:
                 return face, count, start, False
     return len(sizes), count, at, True

@@ -67,8 +67,7 @@ def read_ply(path: Path, content: bytes, appearance: bool) -> Polygons:
 def _indices(items: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
     if items.dtype.kind == "f" and not (np.abs(items.astype(np.float64)) < 2**53).all():
         raise RenderError("an index is not finite")
-    with np.errstate(over="ignore"):
-        indices = items.astype(np.int64)
+    indices = items.astype(np.int64)
     if items.dtype.kind == "f" and (indices != items).any():
         raise RenderError("an index is not a whole number")
     return indices

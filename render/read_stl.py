@@ -1,4 +1,4 @@
-"""Reading .stl, text and binary: triangles without shared vertices."""
+"""Reading .stl, text and binary: triangles, whose corners at equal positions become one vertex."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from render.duplicates import equal_positions
 from render.errors import RenderError
 from render.polygons import Polygons
 from render.scan_numbers import line_number, next_row, put_float, settle, skip_line, skip_token, text_of
@@ -15,7 +16,7 @@ _HEADER_BYTES = 84
 
 
 def read_stl(path: Path, content: bytes, appearance: bool) -> Polygons:
-    """The triangles of an .stl file, three vertices each.
+    """The triangles of an .stl file; corners at the same position share a vertex, the first one's place in the order.
 
     Args:
         path: unused, the file names no other.
@@ -40,24 +41,26 @@ def read_stl(path: Path, content: bytes, appearance: bool) -> Polygons:
             f"the header announces {announced} triangles in {needed} bytes, the file has {len(content)}; "
             f"it is {'cut short' if len(content) < needed else 'damaged'}"
         )
-    return Polygons(vertices, np.arange(len(vertices), dtype=np.int64))
+    first = equal_positions(vertices)
+    is_first = first == np.arange(len(first))
+    return Polygons(vertices[is_first], (np.cumsum(is_first) - 1)[first])
 
 
 def _text_vertices(content: bytes) -> npt.NDArray[np.float64]:
     """(3 F, 3) float64 of all facets of all solids."""
     text = text_of(content)
     most = content.lower().count(b"endfacet") + 1  # the last one may be cut short
-    values, open_ = np.zeros(9 * most, np.float64), np.zeros(9 * most, np.bool_)
-    num_facets, at, is_whole = _scan_solids(text, most, values, open_)
+    values, pending = np.zeros(9 * most, np.float64), np.zeros(9 * most, np.bool_)
+    num_facets, at, is_whole = _scan_solids(text, most, values, pending)
     if not is_whole:
         told = "is cut short" if at >= len(text) else f"line {line_number(content, at)} does not fit the format"
         raise RenderError(f"{told}, after {num_facets} triangles")
-    settle(content, values, open_)
+    settle(content, values, pending)
     return values[: 9 * num_facets].reshape(-1, 3)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _scan_solids(text, most, values, open_):  # type: ignore[no-untyped-def]
+def _scan_solids(text, most, values, pending):  # type: ignore[no-untyped-def]
     """(facets found, where reading ended, whether every solid is closed)."""
     num_facets, is_inside = 0, False
     at = next_row(text, 0)
@@ -67,7 +70,7 @@ def _scan_solids(text, most, values, open_):  # type: ignore[no-untyped-def]
         elif is_inside and _is_word(text, at, b"endsolid"):
             is_inside, at = False, skip_line(text, at)
         elif is_inside and num_facets < most:
-            at, fits = _scan_facet(text, at, values, open_, 9 * num_facets)
+            at, fits = _scan_facet(text, at, values, pending, 9 * num_facets)
             if not fits:
                 return num_facets, at, False
             num_facets += 1
@@ -78,7 +81,7 @@ def _scan_solids(text, most, values, open_):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _scan_facet(text, at, values, open_, first):  # type: ignore[no-untyped-def]
+def _scan_facet(text, at, values, pending, first):  # type: ignore[no-untyped-def]
     """(end of ``facet normal x y z outer loop``, three times ``vertex x y z``, ``endloop endfacet``; whether it fits)."""
     for word in (b"facet", b"normal", b"", b"", b"", b"outer", b"loop"):  # any number fits an empty one
         at = next_row(text, at)
@@ -94,7 +97,7 @@ def _scan_facet(text, at, values, open_, first):  # type: ignore[no-untyped-def]
             at = next_row(text, at)
             if at == len(text):
                 return at, False
-            at = put_float(text, at, values, open_, first + corner * 3 + axis)
+            at = put_float(text, at, values, pending, first + corner * 3 + axis)
     for word in (b"endloop", b"endfacet"):
         at = next_row(text, at)
         if not _is_word(text, at, word):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from render.camera import Cameras
 from render.channels import channel_images
 from render.config import RenderConfig
-from render.fragments import Rasterizer
+from render.fragments import Fragments, Rasterizer
 from render.framing import fit_cameras
 from render.mesh import Mesh
 from render.normalization import Normalized, normalize
@@ -20,6 +20,8 @@ from render.rasterizers import load_rasterizer
 from render.rig import Rig, Viewpoint, checked_cameras, load_rig
 from render.sample import SAMPLERS, point_colors, point_parts, points_with_normals
 from render.shade import SUPERSAMPLING, shade
+
+MOST_SAMPLES = 1 << 25  # drawn at a time with antialiasing: 256 MB of fragments, or one view where that has more
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,8 +82,7 @@ def render_mesh(
     normalized = normalize(mesh, config.up, config.normalize, where)
     mesh = normalized.mesh
     cameras = cameras_of(mesh, config, key, rig or load_rig(config.rig))
-    fragments = rasterizer(mesh, supersampled(cameras) if config.antialias else cameras)
-    views = shade(mesh, cameras, fragments, config.shade)
+    views, fragments = _photographed(mesh, cameras, config, rasterizer)
     channels, numbers = channel_images(mesh, cameras, fragments, config.channels, config.shade)
     generator = generator_for(config.seed, key)
     places = SAMPLERS[config.points](mesh, normalized.face_areas, config.num_points, generator)
@@ -116,6 +117,26 @@ def cameras_of(mesh: Mesh, config: RenderConfig, key: str, rig: Rig) -> Cameras:
     viewpoint = Viewpoint(config.image_size, config.projection, config.seed, key)
     cameras = checked_cameras(config.rig, perturbed(rig, config.jitter, config.roll), viewpoint)
     return fit_cameras(cameras, mesh.vertices) if config.fit == "object" else cameras
+
+
+def _photographed(
+    mesh: Mesh, cameras: Cameras, config: RenderConfig, rasterizer: Rasterizer
+) -> tuple[npt.NDArray[np.uint8], Fragments]:
+    """The views, and the fragments at the centres of their pixels; antialiased, a few views at a time, to spare memory."""
+    if not config.antialias:
+        fragments = rasterizer(mesh, cameras)
+        return shade(mesh, cameras, fragments, config.shade), fragments
+    step = max(1, MOST_SAMPLES // (SUPERSAMPLING * cameras.image_size) ** 2)
+    middle = slice(SUPERSAMPLING // 2, None, SUPERSAMPLING)
+    views, faces, depths = [], [], []
+    for first in range(0, cameras.num_views, step):
+        poses, intrinsics = (part[first : first + step] for part in (cameras.world_to_camera, cameras.intrinsics))
+        few = dataclasses.replace(cameras, world_to_camera=poses, intrinsics=intrinsics)
+        fine = rasterizer(mesh, supersampled(few))
+        views.append(shade(mesh, few, fine, config.shade))
+        faces.append(fine.face[:, middle, middle].copy())  # a view of the array would keep all of it
+        depths.append(fine.depth[:, middle, middle].copy())
+    return np.concatenate(views), Fragments(np.concatenate(faces), np.concatenate(depths))
 
 
 def supersampled(cameras: Cameras) -> Cameras:

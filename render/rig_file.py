@@ -39,7 +39,7 @@ class FileRig:
         try:
             text = path.read_text(encoding="utf-8")
             content = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # the last by brackets in thousands
             raise RenderError(f"{path}: cannot read the rig: {error}") from error
         views = content.get("views") if isinstance(content, dict) else None
         unknown = set(content) - {"views", "image_size"} if isinstance(content, dict) else set()
@@ -68,6 +68,8 @@ class FileRig:
         try:
             if "azimuth" in self.views[0]:
                 angles = np.array([[view["azimuth"], view["elevation"], view.get("roll", 0.0)] for view in self.views])
+                if not np.isfinite(angles.astype(np.float64)).all():
+                    raise ValueError("an angle is not a finite number of degrees")
                 return cameras_around(angles[:, 0], angles[:, 1], viewpoint, rolls=angles[:, 2])
             if self.image_size != viewpoint.image_size:
                 raise RenderError(
@@ -80,5 +82,5 @@ class FileRig:
                 projection=viewpoint.projection,
                 image_size=viewpoint.image_size,
             )
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise RenderError(f"{self.path}: {error}") from error

@@ -15,6 +15,7 @@ from render.errors import RenderError
 _TENS = np.array([10.0**power for power in range(23)])  # the powers of ten that float64 holds exactly
 _LARGEST_EXACT = 1 << 53
 _TOKEN = re.compile(rb"\S*")
+_NUMBER = re.compile(rb"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan|inf(inity)?)", re.IGNORECASE)
 _NOT_A_NUMBER = re.compile(rb"[+-]?1\.#(IND|QNAN|SNAN|INF)\w*\Z")  # how old C libraries print NaN and infinity
 
 
@@ -23,18 +24,18 @@ def text_of(content: bytes) -> npt.NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8)
 
 
-def settle(content: bytes, values: npt.NDArray[np.float64], open_: npt.NDArray[np.bool_]) -> None:
-    """Fill in the numbers that the compiled scanner left open.
+def settle(content: bytes, values: npt.NDArray[np.float64], pending: npt.NDArray[np.bool_]) -> None:
+    """Fill in the numbers that the compiled scanner left pending.
 
     Args:
         content: the file.
-        values: (n,) float64, written to; where ``open_`` is set, it has the byte at which the number begins.
-        open_: (n,) bool.
+        values: (n,) float64, written to; where ``pending`` is set, it has the byte at which the number begins.
+        pending: (n,) bool.
 
     Raises:
         RenderError: a token is no number; the message has its line.
     """
-    for slot in np.flatnonzero(open_).tolist():
+    for slot in np.flatnonzero(pending).tolist():
         values[slot] = _number(content, int(values[slot]))
 
 
@@ -56,12 +57,9 @@ def _number(content: bytes, start: int) -> float:
     special = _NOT_A_NUMBER.match(token)
     if special:
         return float("inf" if special.group(1) == b"INF" else "nan")
-    try:
-        if b"_" not in token:  # `float` takes 1_000
-            return float(token)
-    except ValueError:
-        pass  # told below, together with the underscore
-    raise RenderError(f"line {line_number(content, start)}: {token_at(content, start)!r} is not a number")
+    if not _NUMBER.fullmatch(token):  # `float` would take 1_000 as well
+        raise RenderError(f"line {line_number(content, start)}: {token_at(content, start)!r} is not a number")
+    return float(token)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -164,29 +162,29 @@ def scan_int(text, at):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def put_float(text, at, values, open_, slot):  # type: ignore[no-untyped-def]
-    """The end of the word at ``at``, whose number goes to values[slot], to be settled later where open_[slot] is set."""
+def put_float(text, at, values, pending, slot):  # type: ignore[no-untyped-def]
+    """The end of the word at ``at``, whose number goes to values[slot], to be settled later where pending[slot] is set."""
     value, end, is_settled = scan_float(text, at)
     values[slot] = value if is_settled else at
-    open_[slot] = not is_settled
+    pending[slot] = not is_settled
     return end
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def scan_row(text, at, values, open_, first, width):  # type: ignore[no-untyped-def]
+def scan_row(text, at, values, pending, first, width):  # type: ignore[no-untyped-def]
     """(words in the rest of the line, its end); the first ``width`` numbers go to values[first:]."""
     count = 0
     at = skip_blanks(text, at)
     while at < len(text) and not ends_line(text[at]):
-        end = put_float(text, at, values, open_, first + count) if count < width else skip_token(text, at)
+        end = put_float(text, at, values, pending, first + count) if count < width else skip_token(text, at)
         count += 1
         at = skip_blanks(text, end)
     return count, skip_line(text, at)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def scan_rows(text, at, num_rows, width, values, open_, counts):  # type: ignore[no-untyped-def]
-    """(rows found, where the last one ends); fills values and open_ (rows * width,) and counts (rows,).
+def scan_rows(text, at, num_rows, width, values, pending, counts):  # type: ignore[no-untyped-def]
+    """(rows found, where the last one ends); fills values and pending (rows * width,) and counts (rows,).
 
     A row is a line with a word; ``counts`` has its number of words, which may be below or above ``width``.
     """
@@ -194,5 +192,5 @@ def scan_rows(text, at, num_rows, width, values, open_, counts):  # type: ignore
         at = next_row(text, at)
         if at == len(text):
             return row, at
-        counts[row], at = scan_row(text, at, values, open_, row * width, width)
+        counts[row], at = scan_row(text, at, values, pending, row * width, width)
     return num_rows, at

@@ -74,12 +74,14 @@ def scan_obj(content: bytes, width: int, with_uv: bool) -> ObjLines:
     corners, sizes = np.empty(num_corners, np.int64), np.empty(num_faces, np.int64)
     corner_uv = np.full(num_corners if with_uv else 0, ABSENT, np.int64)
     directives = np.empty((2, num_directives), np.int64)
-    open_vertices, open_uv = np.zeros(len(vertices), np.bool_), np.zeros(len(uv), np.bool_)
-    fault, at = _fill(text, width, vertices, open_vertices, words, uv, open_uv, corners, corner_uv, sizes, directives)
+    pending_vertices, pending_uv = np.zeros(len(vertices), np.bool_), np.zeros(len(uv), np.bool_)
+    fault, at = _fill(
+        text, width, vertices, pending_vertices, words, uv, pending_uv, corners, corner_uv, sizes, directives
+    )
     if fault:
         raise RenderError(f"line {line_number(content, at)}: {_FAULTS[fault]}")
-    settle(content, vertices, open_vertices)
-    settle(content, uv, open_uv)
+    settle(content, vertices, pending_vertices)
+    settle(content, uv, pending_uv)
     return ObjLines(
         vertices.reshape(-1, width), words, uv.reshape(-1, 2), corners, corner_uv, sizes, directives[0], directives[1]
     )
@@ -123,7 +125,7 @@ def _count(text, counts):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _fill(text, width, vertices, open_vertices, words, uv, open_uv, corners, corner_uv, sizes, directives):  # type: ignore[no-untyped-def]
+def _fill(text, width, vertices, pending_vertices, words, uv, pending_uv, corners, corner_uv, sizes, directives):  # type: ignore[no-untyped-def]
     """(fault or 0, where it is)."""
     num_vertices, num_uv, num_faces, num_directives, num_corners = 0, 0, 0, 0, 0
     at = next_row(text, 0)
@@ -131,14 +133,14 @@ def _fill(text, width, vertices, open_vertices, words, uv, open_uv, corners, cor
         start = at
         kind, at = _kind(text, at)
         if kind == _VERTEX:
-            count, at = scan_row(text, at, vertices, open_vertices, num_vertices * width, width)
+            count, at = scan_row(text, at, vertices, pending_vertices, num_vertices * width, width)
             if count < 3:
                 return 1, start
             words[num_vertices] = count
             num_vertices += 1
         elif kind == _UV:
             if len(uv):
-                count, at = scan_row(text, at, uv, open_uv, num_uv * 2, 2)
+                count, at = scan_row(text, at, uv, pending_uv, num_uv * 2, 2)
                 if count < 1:
                     return 1, start
             num_uv += 1

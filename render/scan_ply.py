@@ -42,7 +42,7 @@ def gather(content, places, lengths, gathered):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def scan_list_rows(text, at, is_list, sizes, items, open_):  # type: ignore[no-untyped-def]
+def scan_list_rows(text, at, is_list, sizes, items, pending):  # type: ignore[no-untyped-def]
     """(rows found, numbers found, where the last row ends or the next fails).
 
     A row is a line: single values, and lists with their size before them; ``sizes`` (R, C) gets the sizes of the lists.
@@ -63,7 +63,7 @@ def scan_list_rows(text, at, is_list, sizes, items, open_):  # type: ignore[no-u
                 at = skip_blanks(text, at)
                 if at == len(text) or ends_line(text[at]):
                     return row, count, start
-                at = put_float(text, at, items, open_, count)
+                at = put_float(text, at, items, pending, count)
                 count += 1
             sizes[row, column] = size
         at = skip_blanks(text, at)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -137,6 +138,22 @@ def test_a_bad_mesh_is_recorded_and_the_run_goes_on(runner: CliRunner, tmp_path:
     assert all(str(tmp_path) not in reason for reason in reasons.values())
 
 
+def test_a_failure_names_its_mesh_wherever_it_arises(runner: CliRunner, tmp_path: Path, mesh_folder: Path) -> None:
+    """Framing knows no file, so the job says which it was."""
+    folder = tmp_path / "few"
+    folder.mkdir()
+    shutil.copy(next(mesh_folder.rglob("*.off")), folder / "fine.off")
+    (folder / "large.off").write_text("OFF\n3 1 0\n0 0 0\n9 0 0\n0 9 0\n3 0 1 2\n")
+    (folder / "line.off").write_text("OFF\n3 1 0\n0 0 0\n1 0 0\n2 0 0\n3 0 1 2\n")
+    result = render(
+        runner, folder, "--out", tmp_path / "out", *QUICK, "--normalize", "none", "--fit", "object", "--rig", "axes6"
+    )
+    assert result.exit_code == 0, result.output
+    reasons = [line.strip() for line in result.output.splitlines() if ".off:" in line]
+    assert reasons[0].startswith("large.off: fit: the object reaches behind camera 0")
+    assert reasons[1].startswith("line.off: the surface has no area")
+
+
 def test_when_every_mesh_fails_the_command_fails(runner: CliRunner, tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "text.obj").write_text("just words\n")
@@ -180,6 +197,16 @@ def test_wrong_settings_are_one_line(runner: CliRunner, mesh_folder: Path, tmp_p
         line = one_line(render(runner, *arguments, "--out", out))
         assert message in line, line
         assert not out.exists()
+
+
+def test_a_setting_may_need_an_option(runner: CliRunner, mesh_folder: Path, tmp_path: Path) -> None:
+    """A coloured background is refused for clay, and the material is asked for by an option of its own."""
+    coloured = ["--set", "shade.background=[9,200,30]", *QUICK, "--rig", "axes6"]
+    result = render(runner, mesh_folder, "--out", tmp_path / "out", "--appearance", "material", *coloured)
+    assert result.exit_code == 0, result.output
+    assert ShardReader(tmp_path / "out").read(0).images["view00"][0, 0].tolist() == [9, 200, 30, 0]
+    refused = one_line(render(runner, mesh_folder, "--out", tmp_path / "other", *coloured))
+    assert "background (9, 200, 30) must be grey for clay" in refused
 
 
 def test_a_config_file_and_a_rig_file(runner: CliRunner, mesh_folder: Path, tmp_path: Path) -> None:

@@ -270,6 +270,17 @@ def flattens(mesh, cameras):
 
 def lacks_memory(mesh, cameras):
     raise MemoryError
+
+def empties(mesh, cameras):
+    return Fragments(None, as_told(mesh, cameras).depth)
+
+def counts_from_one(mesh, cameras):
+    fragments = as_told(mesh, cameras)
+    return Fragments(np.full_like(fragments.face, len(mesh.faces)), np.ones_like(fragments.depth))
+
+def has_no_depth(mesh, cameras):
+    fragments = as_told(mesh, cameras)
+    return Fragments(np.zeros_like(fragments.face), fragments.depth)
 """
 
 
@@ -295,6 +306,9 @@ def test_a_users_backend_is_loaded_by_name_and_its_mistakes_are_told(
         "forgets": "returns NoneType; it must take a Mesh and Cameras and return Fragments",
         "doubles": r"depth is float64 \(1, 5, 5\); it must be float32 \(1, 5, 5\)",
         "flattens": r"face is int32 \(5, 5\); it must be int32 \(1, 5, 5\)",
+        "empties": r"face is NoneType; it must be int32 \(1, 5, 5\)",
+        "counts_from_one": "face 1 of 1; where nothing is it must be -1",
+        "has_no_depth": "depth must be finite where a face is, and inf where none is",
     }.items():
         with pytest.raises(RenderError, match=message):
             load_rasterizer(f"users_backend:{name}")(mesh, cameras)

@@ -312,8 +312,8 @@ from render.rasterizers import load_batch_drawing
 
 if __name__ == "__main__":
     with DrawServer(functools.partial(load_batch_drawing, "cpu")) as server:
-        print(active_children()[0].pid, Path(server.rasterizer._address).parent, flush=True)
-        try:
+        try:  # from here on, since the signal may come while the line is still being printed
+            print(active_children()[0].pid, Path(server.rasterizer._address).parent, flush=True)
             time.sleep(60)
         except KeyboardInterrupt:
             print("interrupted", flush=True)

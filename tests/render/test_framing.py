@@ -62,8 +62,25 @@ def test_a_vertex_behind_or_at_a_perspective_camera_is_refused(depth: float) -> 
     vertices = np.array([[0.0, 0, 0], [0, 0.3, 0], [distance - depth, 0.1, 0]])
     with pytest.raises(RenderError, match=r"reaches behind camera 0 .* --fit sphere"):
         fit_cameras(cameras, vertices)
-    parallel = load_rig("orbit:2,0")(Viewpoint(64, "parallel"))
-    assert fit_cameras(parallel, vertices).num_views == 2  # a parallel camera has no behind
+
+
+def test_a_vertex_behind_a_parallel_camera_is_refused() -> None:
+    """The rasterizers leave out what lies behind any camera: the views would show the object cut open."""
+    cameras = load_rig("orbit:2,0")(Viewpoint(64, "parallel"))  # 2 from the origin
+    fit_cameras(cameras, np.array([[0.0, 0, 0], [0, 0.3, 0], [2.0, 0.1, 0]]))
+    with pytest.raises(RenderError, match=r"reaches behind camera 0 \(depth -0.01\); use --normalize sphere, .*"):
+        fit_cameras(cameras, np.array([[0.0, 0, 0], [0, 0.3, 0], [2.01, 0.1, 0]]))
+
+
+@pytest.mark.parametrize("projection", PROJECTIONS)
+def test_what_is_too_small_for_depths_in_float32_is_refused(projection: Projection) -> None:
+    vertices = np.random.default_rng(0).uniform(-1, 1, (100, 3))
+    cameras = mvcnn12(Viewpoint(64, projection))
+    fit_cameras(cameras, vertices * 1e-3)
+    with pytest.raises(
+        RenderError, match=r"is 1\.9.e-08 wide .* too small for depths in float32; use --normalize sphere"
+    ):
+        fit_cameras(cameras, vertices * 1e-8)
 
 
 @pytest.mark.parametrize("value", [0.0, float("nan")])

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import trimesh
 
+from render.appearance import Appearance, Material
 from render.errors import RenderError
 from render.mesh import Mesh
-from render.normalization import UP_ROTATIONS, UpAxis, face_areas, face_normals, normalize
+from render.normalization import UP_ROTATIONS, Normalization, UpAxis, face_areas, face_normals, normalize
 
 
 def box() -> Mesh:
@@ -85,3 +86,40 @@ def test_sizes_beyond_float32_need_normalization(size: float) -> None:
     with pytest.raises(RenderError, match="use --normalize sphere"):
         normalize(mesh, "z", "none")
     assert np.linalg.norm(normalize(mesh, "z").mesh.vertices, axis=1).max() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("split", [False, True])
+def test_a_face_that_occurs_again_has_no_area_and_no_say(flip: bool, split: bool) -> None:
+    # Two triangles of areas 2 and 0.5; the second comes three times, by its own vertices or by others at their places.
+    vertices = np.array([[0, 0, 0], [2, 0, 0], [0, 2, 0], [5, 0, 0], [6, 0, 0], [5, 1, 0.0]])
+    again = [4, 3, 5] if flip else [4, 5, 3]
+    faces = np.array([[0, 1, 2], [3, 4, 5], again, [5, 4, 3]])
+    once = normalize(Mesh(vertices, faces[:2]), "z")
+    if split:
+        vertices, faces = np.concatenate([vertices, vertices]), faces + np.array([[0], [0], [6], [6]])
+    done = normalize(Mesh(vertices, faces), "z")
+    np.testing.assert_array_equal(done.face_areas, [*once.face_areas, 0, 0])
+    np.testing.assert_array_equal(done.mesh.vertices[done.mesh.faces[:2]], once.mesh.vertices[once.mesh.faces])
+    np.testing.assert_array_equal(done.center, once.center)
+    assert len(done.mesh.faces) == 4
+
+
+@pytest.mark.parametrize("how", ["sphere", "none"])
+def test_look_parts_and_the_order_of_faces_go_through(how: Normalization) -> None:
+    mesh = box()
+    look = Appearance((Material(),), np.zeros(12, np.int32))
+    part, polygon = np.arange(12, dtype=np.int32), np.arange(12, dtype=np.int32) // 2
+    more = Mesh(np.concatenate([[[9.0, 9, 9]], mesh.vertices]), mesh.faces[::-1] + 1, look, part, polygon)
+    done = normalize(more, "z", how).mesh
+    assert done.appearance is look
+    assert done.part is part
+    assert done.polygon is polygon
+    np.testing.assert_array_equal(done.faces, mesh.faces[::-1])
+
+
+@pytest.mark.parametrize("offset", [1e8, -1e8])
+def test_an_object_far_from_the_origin_keeps_its_shape(offset: float) -> None:
+    mesh = box()
+    far = normalize(Mesh(mesh.vertices + offset, mesh.faces), "z")
+    np.testing.assert_allclose(far.mesh.vertices, normalize(mesh, "z").mesh.vertices, atol=1e-7)

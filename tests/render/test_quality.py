@@ -228,6 +228,19 @@ def test_what_lies_behind_a_camera_says_nothing() -> None:
     assert (quality.points_off, quality.points_short) == (0, 0)
 
 
+def test_a_view_with_half_of_the_points_behind_it_leaves_numbers() -> None:
+    """A small face before the camera, wholly in the frame, and a large one behind it, which has all the points."""
+    vertices = np.array([[-1, -1, -9], [1, -1, -9], [0, 1, -9], [-0.2, -0.2, 2], [0.2, -0.2, 2], [0, 0.2, 2.0]])
+    mesh = Mesh(vertices, np.array([[0, 1, 2], [3, 4, 5]]))
+    lens = np.array([[[32, 0, 32], [0, 32, 32], [0, 0, 1]]], np.float32)
+    cameras = Cameras(np.eye(4, dtype=np.float32)[None], lens, "perspective", 64)
+    points = np.zeros((4, 6), np.float32)
+    points[:, 2] = [-9, -9, -9, 2]  # every other one
+    quality = quality_of(mesh, cameras, points)
+    assert quality.points_short == 0
+    json.dumps(quality.values, allow_nan=False)
+
+
 def test_values_are_short_in_json_and_flags_are_known() -> None:
     mesh = boxes((0, 0, 0, 3, 2, 1))
     fragments = rasterize_cpu(mesh, around(size=64))

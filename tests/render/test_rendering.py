@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from render.appearance import Appearance, Material
+from render.camera import Cameras
 from render.config import RenderConfig
 from render.errors import RenderError
+from render.fragments import Fragments
 from render.mesh import Mesh
+from render.rasterize_cpu import rasterize_cpu
 from render.rendering import render_mesh
 from render.rig import Viewpoint, mvcnn12
 from render.shade_config import ShadeConfig
@@ -40,8 +43,6 @@ def test_up_turns_the_picture() -> None:
 
 def test_a_rig_may_be_handed_over() -> None:
     def one(viewpoint: Viewpoint) -> object:
-        from render.camera import Cameras
-
         cameras = mvcnn12(viewpoint)
         return Cameras(cameras.world_to_camera[:1], cameras.intrinsics[:1], cameras.projection, cameras.image_size)
 
@@ -111,6 +112,26 @@ def test_colours_parts_and_channels_come_with_what_has_them() -> None:
     plain = render_mesh(mesh, config)
     assert plain.colors is None
     assert plain.parts is None
+
+
+def test_antialiased_views_are_the_same_drawn_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = RenderConfig(up="z", image_size=24, num_points=50, antialias=True, channels=("depth", "normal"))
+    drawn: list[int] = []
+
+    def counted(mesh: Mesh, cameras: Cameras) -> Fragments:
+        drawn.append(cameras.num_views)
+        return rasterize_cpu(mesh, cameras)
+
+    at_once = render_mesh(chair(), config, rasterizer=counted)
+    for most, expected in (((5 * 72**2), [5, 5, 2]), (1, [1] * 12)):
+        drawn.clear()
+        monkeypatch.setattr("render.rendering.MOST_SAMPLES", most)
+        few = render_mesh(chair(), config, rasterizer=counted)
+        assert drawn == expected
+        np.testing.assert_array_equal(few.views, at_once.views)
+        np.testing.assert_array_equal(few.channels["depth"], at_once.channels["depth"])
+        np.testing.assert_array_equal(few.channels["normal"], at_once.channels["normal"])
+        assert few.quality == at_once.quality
 
 
 @pytest.mark.parametrize("points", ["area", "poisson", "farthest"])

@@ -52,6 +52,9 @@ def test_a_rig_from_json_by_matrices(tmp_path: Path) -> None:
         ('{"views": [{"azimuth": 3}]}', "view 0 has"),
         ('{"views": [{"azimuth": 3, "elevation": 0, "zoom": 1}]}', "view 0 has"),
         ('{"views": [{"azimuth": "north", "elevation": 0}]}', "rig.json"),
+        ('{"views": [{"azimuth": 1e400, "elevation": 0}]}', "rig.json: an angle is not a finite number"),
+        ('{"views": [{"azimuth": ' + "9" * 400 + ', "elevation": 0}]}', "rig.json: int too large"),
+        ("[" * 100_000, "cannot read the rig: maximum recursion depth"),
     ],
 )
 def test_a_broken_rig_file_is_one_clear_line(tmp_path: Path, content: str, message: str) -> None:
