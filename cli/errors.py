@@ -11,7 +11,7 @@ from shards.errors import ShardError
 from tap.errors import TapError
 
 EXPECTED = (RenderError, ShardError, TapError)
-FAILED, INTERRUPTED = 1, 130
+FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
 
 Parameters = ParamSpec("Parameters")
 
@@ -22,11 +22,11 @@ STOPPED = "stopped; what was finished is kept, and the same command with --resum
 def reported(command: Callable[Parameters, None], stopped: str = STOPPED) -> Callable[Parameters, None]:
     """The command with its expected errors told in one line on standard error.
 
-    It exits with 1 after an expected error and with 130 after Ctrl-C; wrong usage is typer's, with 2.
+    It exits with 1 after an expected error, with 130 after Ctrl-C and 143 after SIGTERM; wrong usage is typer's, with 2.
 
     Args:
         command: a command's function.
-        stopped: what to say after Ctrl-C.
+        stopped: what to say after Ctrl-C or SIGTERM.
     """
 
     @functools.wraps(command)
@@ -39,6 +39,10 @@ def reported(command: Callable[Parameters, None], stopped: str = STOPPED) -> Cal
         except KeyboardInterrupt:
             _say(stopped, "yellow")
             raise typer.Exit(INTERRUPTED) from None
+        except SystemExit as end:
+            if end.code == TERMINATED:  # SIGTERM, as a cluster's scheduler sends it when time is up
+                _say(stopped, "yellow")
+            raise
 
     return run
 

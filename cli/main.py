@@ -1,6 +1,7 @@
 """The `tap` command: names the stages and hands over. Each command's work is a plain function in another file."""
 
 import functools
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +32,12 @@ Shards = Annotated[Path, typer.Argument(help="Folder of shards, as `tap render` 
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")]
 
 
+def _finite(limit: float | None) -> float | None:
+    if limit is not None and math.isinf(limit):
+        raise typer.BadParameter("is not finite; 0 means no limit")
+    return limit
+
+
 @app.command(epilog="Example: tap render ModelNet40/ --out shards --up z --workers 8")
 @reported
 def render(
@@ -58,10 +65,17 @@ def render(
     ] = None,
     time_limit: Annotated[
         float | None,
-        typer.Option(min=0, help="Seconds a mesh may take; then it counts as failed. 0: no limit.  (default: 600)"),
+        typer.Option(
+            min=0,
+            callback=_finite,
+            help="Seconds a mesh may take; then it counts as failed. 0: no limit.  (default: 600)",
+        ),
     ] = None,
     memory_limit: Annotated[
-        float, typer.Option(min=0, help="GB a worker may take; then its mesh counts as failed. 0: no limit.")
+        float,
+        typer.Option(
+            min=0, callback=_finite, help="GB a worker may take; then its mesh counts as failed. 0: no limit."
+        ),
     ] = 0,
     up: Annotated[
         str | None, typer.Option(help="Up axis of the files: y or z.  (default: y)", rich_help_panel="What is drawn")

@@ -9,7 +9,7 @@ from render.camera import Cameras
 from render.config import RenderConfig
 from render.errors import RenderError
 from render.fragments import Rasterizer
-from render.mesh import read_mesh
+from render.mesh import file_content, read_mesh
 from render.part_labels import read_part_labels, with_parts
 from render.rendering import Rendering, render_mesh
 from render.rig import Rig
@@ -38,14 +38,11 @@ class RenderJob:
             RenderError: the mesh cannot be read or drawn; the record of its shard names it relative to SRC.
         """
         path = Path(source.path)
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise RenderError(f"{source.relative}: cannot read: {error.strerror}") from error
+        content = file_content(path)
         mesh = read_mesh(path, content, appearance=self.config.shade.appearance == "material")
-        if source.companion is not None:
-            mesh = with_parts(mesh, read_part_labels(Path(source.companion), mesh))
         try:
+            if source.companion is not None:
+                mesh = with_parts(mesh, read_part_labels(Path(source.companion), mesh))
             rendering = render_mesh(mesh, self.config, source.key, source.relative, self.rig, self.rasterizer)
         except RenderError as error:  # of rigs, framing, labels and backends, which know no file
             if str(error).startswith(source.relative):

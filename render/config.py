@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from render.camera import Projection
 from render.normalization import Normalization, UpAxis
@@ -42,3 +42,10 @@ class RenderConfig(BaseModel):
         0.002, ge=0, le=1, description="share of a view's pixels below which its silhouette is flagged as small"
     )
     shade: ShadeConfig = Field(default_factory=ShadeConfig, description="material and light")
+
+    @field_validator("channels")
+    @classmethod
+    def _each_once(cls, channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
+        if len(set(channels)) < len(channels):
+            raise ValueError("a channel is named twice")
+        return tuple(sorted(channels))  # in whichever order they are named, it is the same config

@@ -51,17 +51,14 @@ def read_mesh(path: Path, content: bytes | None = None, appearance: bool = False
     suffix = path.suffix.lower()
     if suffix not in MESH_SUFFIXES:
         raise RenderError(f"{path}: suffix {suffix!r} is not one of {', '.join(MESH_SUFFIXES)}")
-    try:
-        content = path.read_bytes() if content is None else content
-    except OSError as error:
-        raise RenderError(f"{path}: cannot read: {error.strerror}") from error
+    content = file_content(path) if content is None else content
     # Here, so that whoever only wants `Mesh` does not load every format and its compiler.
     from render.polygons import split
     from render.readers import READERS, told_format
 
     told = told_format(content)
     if told is not None and told != suffix:
-        named = f"a {told[1:].upper()} file named {suffix}; rename it" if told in MESH_SUFFIXES else told
+        named = f"{told[1:].upper()} content under the name {suffix}; rename it" if told in MESH_SUFFIXES else told
         raise RenderError(f"{path}: is {named}")
     try:
         if not content:
@@ -72,6 +69,20 @@ def read_mesh(path: Path, content: bytes | None = None, appearance: bool = False
         raise RenderError(f"{path}: cannot read as {suffix}: {error}") from error
     mesh = Mesh(triangles.vertices, triangles.faces, triangles.appearance, None, triangles.polygon)
     return checked(mesh, str(path))
+
+
+def file_content(path: Path) -> bytes:
+    """The bytes of a file; a pipe or a device, which might never end, is refused, links are followed.
+
+    Raises:
+        RenderError: no such file, not a file, or it cannot be read.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise RenderError(f"{path}: cannot read: is a folder, pipe or device")
+        return path.read_bytes()
+    except OSError as error:
+        raise RenderError(f"{path}: cannot read: {error.strerror}") from error
 
 
 def checked(mesh: Mesh, where: str) -> Mesh:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from render.errors import RenderError
-from render.mesh import Mesh
+from render.mesh import Mesh, file_content
 
 NO_PART = -1
 _WHOLE = re.compile(rb"[+-]?[0-9]{1,18}")
@@ -27,11 +27,9 @@ def read_part_labels(path: Path, mesh: Mesh) -> npt.NDArray[np.int32]:
         RenderError: the file cannot be read, a label is no whole number from -1 to 2147483647, or there are more or fewer
             than the mesh has faces.
     """
+    content = file_content(path)
     try:
-        content = path.read_bytes()
         labels = _from_array(content) if path.suffix.lower() == ".npy" else _from_text(content)
-    except OSError as error:
-        raise RenderError(f"{path}: cannot read: {error.strerror}") from error
     except RenderError as error:
         raise RenderError(f"{path}: {error}") from error
     outside = np.flatnonzero((labels < NO_PART) | (labels > np.iinfo(np.int32).max))

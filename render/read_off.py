@@ -12,6 +12,8 @@ from render.errors import RenderError
 from render.polygons import Polygons
 from render.scan_numbers import (
     ends_line,
+    ends_word,
+    is_blank,
     line_number,
     next_row,
     scan_int,
@@ -19,7 +21,6 @@ from render.scan_numbers import (
     scan_rows,
     settle,
     skip_blanks,
-    skip_token,
     text_of,
     token_at,
 )
@@ -148,9 +149,10 @@ def _scan_faces(text, at, sizes, corners, words, colors, pending):  # type: igno
         if not is_whole or not 0 <= size <= (len(text) - at) // 2:
             return face, count, start, False
         for _ in range(size):
-            at = skip_blanks(text, at)
+            while at < len(text) and is_blank(text[at]):
+                at += 1
             corners[count], end, is_whole = scan_int(text, at)
-            if not is_whole or end != skip_token(text, at):
+            if not is_whole or (end < len(text) and not ends_word(text[end])):
                 return face, count, start, False
             at, count = end, count + 1
         sizes[face] = size

@@ -75,6 +75,12 @@ def is_blank(byte):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def ends_word(byte):  # type: ignore[no-untyped-def]
+    """Whether a word ends at this byte: blank or end of the line."""
+    return is_blank(byte) or byte == 10 or byte == 13
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def skip_blanks(text, at):  # type: ignore[no-untyped-def]
     """The first byte from ``at`` on that is not blank; line ends are not skipped."""
     while at < len(text) and is_blank(text[at]):
@@ -85,7 +91,7 @@ def skip_blanks(text, at):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True, error_model="numpy")
 def skip_token(text, at):  # type: ignore[no-untyped-def]
     """The end of the word at ``at``."""
-    while at < len(text) and not is_blank(text[at]) and text[at] != 10 and text[at] != 13:
+    while at < len(text) and not ends_word(text[at]):
         at += 1
     return at
 
@@ -112,73 +118,71 @@ def next_row(text, at):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def scan_float(text, at):  # type: ignore[no-untyped-def]
-    """(value, end of the word, True), or False last where the value has to be settled by Python."""
-    negative = at < len(text) and text[at] == 45
-    if negative or (at < len(text) and text[at] == 43):
-        at += 1
-    mantissa, exponent, num_digits, fits, after_point = 0, 0, 0, True, False
-    while at < len(text):
-        digit = text[at] - 48  # int64 to numba
-        if 0 <= digit <= 9:
-            num_digits += 1
-            if mantissa < _LARGEST_EXACT:  # ten times that is below 2**63
-                mantissa = mantissa * 10 + digit
-                exponent -= 1 if after_point else 0
-            else:
-                fits = False
-        elif digit == -2 and not after_point:
-            after_point = True
-        else:
-            break
-        at += 1
-    if at < len(text) and (text[at] == 101 or text[at] == 69):
-        power, at, whole = scan_int(text, at + 1)
-        fits = fits and whole
-        exponent += power
-    end = skip_token(text, at)
-    fits = fits and end == at and num_digits > 0 and mantissa <= _LARGEST_EXACT
-    value = np.float64(mantissa)
-    if mantissa != 0:
-        fits = fits and -22 <= exponent <= 22
-        if fits:
-            value = value * _TENS[exponent] if exponent >= 0 else value / _TENS[-exponent]
-    return (-value if negative else value), end, fits
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
 def scan_int(text, at):  # type: ignore[no-untyped-def]
     """(value, first byte behind it, True), or False last where no whole number of up to 18 digits begins at ``at``."""
     negative = at < len(text) and text[at] == 45
     if negative or (at < len(text) and text[at] == 43):
         at += 1
-    value, num_digits = 0, 0
+    value, first = 0, at
     while at < len(text) and 48 <= text[at] <= 57:
-        num_digits += 1
-        if num_digits <= 18:
-            value = value * 10 + (text[at] - 48)
+        value = value * 10 + (text[at] - 48)  # wraps where there are too many
         at += 1
-    return (-value if negative else value), at, 1 <= num_digits <= 18
+    return (-value if negative else value), at, 1 <= at - first <= 18
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def put_float(text, at, values, pending, slot):  # type: ignore[no-untyped-def]
-    """The end of the word at ``at``, whose number goes to values[slot], to be settled later where pending[slot] is set."""
-    value, end, is_settled = scan_float(text, at)
-    values[slot] = value if is_settled else at
-    pending[slot] = not is_settled
-    return end
+    """The end of the word at ``at``, whose number goes to values[slot], to be settled later where pending[slot] is set.
+
+    One long function: with each call between compiled functions, their arrays' owners are counted again, which costs more
+    than scanning a digit.
+    """
+    start, size = at, len(text)
+    negative = at < size and text[at] == 45
+    if negative or (at < size and text[at] == 43):
+        at += 1
+    mantissa, exponent, first = 0, 0, at
+    while at < size and 48 <= text[at] <= 57:
+        mantissa = mantissa * 10 + (text[at] - 48)
+        at += 1
+    num_digits = at - first
+    if at < size and text[at] == 46:
+        at += 1
+        first = at
+        while at < size and 48 <= text[at] <= 57:
+            mantissa = mantissa * 10 + (text[at] - 48)
+            at += 1
+        exponent = first - at
+        num_digits -= exponent
+    fits = 1 <= num_digits <= 18 and mantissa <= _LARGEST_EXACT
+    if at < size and (text[at] == 101 or text[at] == 69):
+        power, at, whole = scan_int(text, at + 1)
+        fits = fits and whole
+        exponent += power
+    if at < size and not ends_word(text[at]):
+        fits, at = False, skip_token(text, at)
+    if fits and (mantissa == 0 or -22 <= exponent <= 22):
+        value = np.float64(mantissa)
+        if mantissa != 0:
+            value = value * _TENS[exponent] if exponent >= 0 else value / _TENS[-exponent]
+        values[slot] = -value if negative else value
+    else:
+        values[slot], pending[slot] = start, True
+    return at
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def scan_row(text, at, values, pending, first, width):  # type: ignore[no-untyped-def]
     """(words in the rest of the line, its end); the first ``width`` numbers go to values[first:]."""
     count = 0
-    at = skip_blanks(text, at)
-    while at < len(text) and not ends_line(text[at]):
-        end = put_float(text, at, values, pending, first + count) if count < width else skip_token(text, at)
-        count += 1
-        at = skip_blanks(text, end)
+    while at < len(text):
+        if is_blank(text[at]):
+            at += 1
+        elif ends_line(text[at]):
+            break
+        else:
+            at = put_float(text, at, values, pending, first + count) if count < width else skip_token(text, at)
+            count += 1
     return count, skip_line(text, at)
 
 

@@ -9,7 +9,7 @@ from numba import njit
 from render.errors import RenderError
 from render.scan_numbers import (
     ends_line,
-    is_blank,
+    ends_word,
     line_number,
     next_row,
     scan_int,
@@ -177,7 +177,7 @@ def _corners(text, at, corners, corner_uv, first, num_vertices, num_uv):  # type
                 at = end
         while at < len(text) and (text[at] == 47 or text[at] == 45 or 48 <= text[at] <= 57):
             at += 1
-        if at < len(text) and not is_blank(text[at]) and text[at] != 10 and text[at] != 13:
+        if at < len(text) and not ends_word(text[at]):
             return -1, at
         size += 1
         at = skip_blanks(text, at)

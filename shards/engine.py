@@ -64,7 +64,7 @@ def _check_limits(options: EngineOptions) -> None:
     for name in ("time_limit", "memory_limit"):
         if getattr(options, name) is not None and not options.num_workers:
             raise ShardError(
-                f"{name} is {getattr(options, name):g}, but only worker processes have limits: use 1 or more"
+                f"{name} is {getattr(options, name):g}, but only worker processes have limits: use 1 worker or more"
             )
     if options.memory_limit is not None and not Path("/proc/self/statm").exists():
         raise ShardError(

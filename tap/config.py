@@ -69,7 +69,10 @@ def validated(kind: type[Config], content: Mapping[str, Any], where: str) -> Con
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise TapError(f"{where}: {key or kind.__name__}: {first['msg']}, got {first['input']!r}") from error
+        # What a model's own check says tells the value itself, and pydantic puts a word before it.
+        own = first["msg"].removeprefix("Value error, ") if first["type"] == "value_error" else None
+        told = own or f"{first['msg']}, got {first['input']!r}"
+        raise TapError(f"{where}: {key or kind.__name__}: {told}") from error
 
 
 def parse_value(text: str) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+from cli.errors import reported
 from cli.main import app
 from render.camera import project
 from shards import ShardReader
@@ -154,6 +155,31 @@ def test_a_failure_names_its_mesh_wherever_it_arises(runner: CliRunner, tmp_path
     assert reasons[1].startswith("line.off: the surface has no area")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_what_a_manifest_names_and_is_no_file_fails_at_once(
+    runner: CliRunner, tmp_path: Path, mesh_folder: Path
+) -> None:
+    """A pipe that nobody writes to would be read for ever; wrong part labels are told with their mesh."""
+    shutil.copy(next(mesh_folder.rglob("*.off")), tmp_path / "good.off")
+    shutil.copy(tmp_path / "good.off", tmp_path / "short.off")
+    (tmp_path / "labels.txt").write_text("1\n2\n")
+    for name in ("pipe.off", "pipe.txt"):
+        os.mkfifo(tmp_path / name)
+    shutil.copy(tmp_path / "good.off", tmp_path / "piped.off")
+    (tmp_path / "list.csv").write_text(
+        "path,part_labels\ngood.off,\nshort.off,labels.txt\npipe.off,\npiped.off,pipe.txt\n"
+    )
+    out = tmp_path / "out"
+    result = render(runner, tmp_path / "list.csv", "--out", out, *QUICK, "--set", "samples_per_shard=9")
+    assert result.exit_code == 0, result.output
+    failures = json.loads((out / "train-000000.json").read_text())["failures"]
+    reasons = {failure["source"]: failure["reason"] for failure in failures}
+    assert reasons["short.off"].startswith("short.off: labels.txt: 2 labels for")
+    assert reasons["pipe.off"] == "pipe.off: cannot read: is a folder, pipe or device"
+    assert reasons["piped.off"] == "piped.off: pipe.txt: cannot read: is a folder, pipe or device"
+    assert len(reasons) == 3
+
+
 def test_when_every_mesh_fails_the_command_fails(runner: CliRunner, tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "text.obj").write_text("just words\n")
@@ -192,11 +218,30 @@ def test_wrong_settings_are_one_line(runner: CliRunner, mesh_folder: Path, tmp_p
         ([mesh_folder, "--set", "samples_per_shard=0"], "samples_per_shard"),
         ([mesh_folder, "--rig", "os:getcwd"], "fails with TypeError"),
         ([mesh_folder, "--config", tmp_path / "none.toml"], "none.toml"),
+        ([mesh_folder, "--channels", "depth,depth"], "--channels: channels: a channel is named twice"),
     ]
     for arguments, message in cases:
         line = one_line(render(runner, *arguments, "--out", out))
         assert message in line, line
         assert not out.exists()
+
+
+@pytest.mark.parametrize("option", ["--time-limit", "--memory-limit"])
+@pytest.mark.parametrize("value", ["inf", "nan", "-1", "much"])
+def test_a_limit_that_is_none_is_wrong_usage(runner: CliRunner, tmp_path: Path, option: str, value: str) -> None:
+    result = render(runner, tmp_path, "--out", tmp_path / "out", option, value)
+    assert result.exit_code == 2, result.output
+    assert option in result.stderr
+
+
+def test_after_a_termination_the_way_on_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    def terminated() -> None:
+        raise SystemExit(143)
+
+    with pytest.raises(SystemExit) as caught:
+        reported(terminated)()
+    assert caught.value.code == 143
+    assert "--resume goes on" in capsys.readouterr().err
 
 
 def test_a_setting_may_need_an_option(runner: CliRunner, mesh_folder: Path, tmp_path: Path) -> None:

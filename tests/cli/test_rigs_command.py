@@ -1,5 +1,6 @@
 """What `tap rigs` prints and draws; the command itself only names these functions."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -79,3 +80,10 @@ def test_a_mistake_is_one_clear_line(given: dict[str, Any], out: str | None, mes
     (tmp_path / "a_file").write_text("")
     with pytest.raises((RenderError, TapError), match=message):
         draw_rig(given, None if out is None else tmp_path / out)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_an_object_that_is_no_file_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.off")
+    with pytest.raises(RenderError, match=r"pipe\.off: cannot read: is a folder, pipe or device"):
+        draw_rig({"rig": "axes6"}, None, tmp_path / "pipe.off")

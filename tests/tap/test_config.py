@@ -1,6 +1,8 @@
 from pathlib import Path
+from typing import Self
 
 import pytest
+from pydantic import BaseModel, model_validator
 
 from tap.config import apply_overrides, differing_keys, load_config, parse_value
 from tap.errors import TapError
@@ -50,6 +52,22 @@ def test_unknown_key_names_the_nearest(option: str, nearest: str) -> None:
     assert option.split("=")[0] in str(error.value)
     assert repr(nearest) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_what_a_model_says_of_itself_is_told_as_it_is() -> None:
+    class Pair(BaseModel):
+        low: int = 0
+        high: int = 1
+
+        @model_validator(mode="after")
+        def _in_order(self) -> Self:
+            if self.low > self.high:
+                raise ValueError(f"low {self.low} is above high {self.high}")
+            return self
+
+    with pytest.raises(TapError) as error:
+        apply_overrides(Pair(), ["low=3"])
+    assert str(error.value) == "--set: Pair: low 3 is above high 1"
 
 
 def test_bad_values_and_files_are_one_line(tmp_path: Path) -> None:
