@@ -67,7 +67,8 @@ def render_folder(
     settings = _settings(given, config_file, overrides)
     asked = RenderConfig(**settings.model_dump(exclude={"samples_per_shard"}))
     config = asked.model_copy(update={"backend": resolve_backend(asked.backend)})
-    load_rasterizer(config.backend)  # a wrong name, or a rig that fails, ends the run here and not in a worker
+    if config.backend != "cpu":  # which is always there, and whose compiler only workers need
+        load_rasterizer(config.backend)  # a wrong name, or a rig that fails, ends the run here and not in a worker
     rig = load_rig(config.rig)
     cameras = checked_cameras(config.rig, rig, Viewpoint(config.image_size, config.projection, config.seed))
     _check_picklable(config.rig, rig, options.num_workers)

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from render.camera import Cameras
 from render.config import RenderConfig
@@ -11,10 +11,12 @@ from render.errors import RenderError
 from render.fragments import Rasterizer
 from render.mesh import file_content, read_mesh
 from render.part_labels import read_part_labels, with_parts
-from render.rendering import Rendering, render_mesh
 from render.rig import Rig
 from shards import SCHEMA_VERSION, Sample, Source
 from shards.schema import image_name
+
+if TYPE_CHECKING:
+    from render.rendering import Rendering
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +39,10 @@ class RenderJob:
         Raises:
             RenderError: the mesh cannot be read or drawn; the record of its shard names it relative to SRC.
         """
+        from render.rendering import (
+            render_mesh,  # with its compiler, which the process that hands out work does not need
+        )
+
         path = Path(source.path)
         content = file_content(path)
         mesh = read_mesh(path, content, appearance=self.config.shade.appearance == "material")
@@ -63,7 +69,7 @@ class RenderJob:
             images={image_name(kind, i): image for kind, stack in images.items() for i, image in enumerate(stack)},
         )
 
-    def _meta(self, source: Source, digest: str, rendering: Rendering) -> dict[str, Any]:
+    def _meta(self, source: Source, digest: str, rendering: "Rendering") -> dict[str, Any]:
         normalized = rendering.normalized
         return {
             "schema_version": SCHEMA_VERSION,

@@ -5,9 +5,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from render.camera import Projection
-from render.normalization import Normalization, UpAxis
 from render.shade_config import ShadeConfig
 
+UpAxis = Literal["y", "z"]
+Normalization = Literal["sphere", "none"]
 Fit = Literal["sphere", "object"]
 Channel = Literal["depth", "normal", "part"]
 PointSampling = Literal["area", "poisson", "farthest"]

@@ -1,18 +1,16 @@
 """Bringing a mesh into the world frame: +z up, centroid at the origin, unit radius. And the way back."""
 
 import dataclasses
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from render.config import Normalization, UpAxis
 from render.duplicates import first_copies
 from render.errors import RenderError
 from render.mesh import Mesh
 
-UpAxis = Literal["y", "z"]
-Normalization = Literal["sphere", "none"]
 # Views and points are float32: world units beyond this would overflow when squared, or vanish.
 _LARGEST_UNIT = 1e15
 # Rows are the world axes in file coordinates: a quarter turn about x brings +y up to +z.

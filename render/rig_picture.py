@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from render.camera import Cameras
+from render.config import UpAxis
 from render.mesh import Mesh
-from render.normalization import UpAxis
 from render.rig_scene import draw_scene, object_views
 
 if TYPE_CHECKING:

@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from render.camera import Cameras, look_at, project
-from render.config import RenderConfig
+from render.config import RenderConfig, UpAxis
 from render.mesh import Mesh
-from render.normalization import UpAxis
 from render.rendering import render_mesh
 from render.viewpoint import camera_centers
 

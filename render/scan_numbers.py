@@ -117,7 +117,7 @@ def next_row(text, at):  # type: ignore[no-untyped-def]
     return at
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", inline="always")
 def scan_int(text, at):  # type: ignore[no-untyped-def]
     """(value, first byte behind it, True), or False last where no whole number of up to 18 digits begins at ``at``."""
     negative = at < len(text) and text[at] == 45
@@ -130,12 +130,12 @@ def scan_int(text, at):  # type: ignore[no-untyped-def]
     return (-value if negative else value), at, 1 <= at - first <= 18
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, cache=True, error_model="numpy", inline="always")
 def put_float(text, at, values, pending, slot):  # type: ignore[no-untyped-def]
     """The end of the word at ``at``, whose number goes to values[slot], to be settled later where pending[slot] is set.
 
-    One long function: with each call between compiled functions, their arrays' owners are counted again, which costs more
-    than scanning a digit.
+    One long function, and inlined as is `scan_int`: with each call between compiled functions, the owners of their arrays
+    are counted again, which costs more than scanning a few digits.
     """
     start, size = at, len(text)
     negative = at < size and text[at] == 45

@@ -3,9 +3,10 @@ import pytest
 import trimesh
 
 from render.appearance import Appearance, Material
+from render.config import Normalization, UpAxis
 from render.errors import RenderError
 from render.mesh import Mesh
-from render.normalization import UP_ROTATIONS, Normalization, UpAxis, face_areas, face_normals, normalize
+from render.normalization import UP_ROTATIONS, face_areas, face_normals, normalize
 
 
 def box() -> Mesh:

@@ -22,7 +22,9 @@ def test_every_format_is_told_by_its_content(tmp_path: Path) -> None:
 def test_a_wrong_suffix_is_told_and_not_read(tmp_path: Path) -> None:
     for path in write_specimens(tmp_path):
         for suffix in set(MESH_SUFFIXES) - {path.suffix}:
-            with pytest.raises(RenderError, match=f"is a {path.suffix[1:].upper()} file named {suffix}; rename it"):
+            with pytest.raises(
+                RenderError, match=f"is {path.suffix[1:].upper()} content under the name {suffix}; rename it"
+            ):
                 read_mesh(Path(f"a{suffix}"), path.read_bytes())
 
 
