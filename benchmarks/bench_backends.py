@@ -22,8 +22,8 @@ from render.camera import Cameras
 from render.fragments import Rasterizer
 from render.rasterizers import draws_on_gpu
 from render.rig import Viewpoint
-from render.shade import shade
-from render.shade_config import ShadeConfig
+from render.shading.shade import shade
+from render.shading.shade_config import ShadeConfig
 
 
 def agreement(mesh: Mesh, cameras: Cameras, backend: Rasterizer) -> list[int]:

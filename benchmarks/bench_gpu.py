@@ -25,18 +25,18 @@ import numpy as np
 import torch
 from machine import machine, pick_meshes
 
-from render import batch_plan
-from render.batch_drawing import DrawBatch
+from render.backends import batch_plan
+from render.backends.batch_drawing import DrawBatch
+from render.backends.draw_server import MAX_BATCH, DrawServer
+from render.backends.rasterize_cpu import rasterize_cpu
 from render.camera import Cameras
-from render.draw_server import MAX_BATCH, DrawServer
 from render.fragments import Fragments, Rasterizer
 from render.mesh import Mesh, read_mesh
 from render.normalization import normalize
-from render.rasterize_cpu import rasterize_cpu
 from render.rasterizers import load_batch_drawing, load_rasterizer
 from render.rig import Viewpoint, load_rig
-from render.shade import shade
-from render.shade_config import ShadeConfig
+from render.shading.shade import shade
+from render.shading.shade_config import ShadeConfig
 
 PATIENCE = 1800.0  # seconds, after which a worker that died is not waited for any longer
 

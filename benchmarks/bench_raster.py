@@ -21,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 from machine import machine, pick_meshes
 
-from render.barycentrics import barycentrics
+from render.backends.rasterize_cpu import rasterize_cpu
+from render.backends.rasterize_open3d import depth_rays, rasterize_open3d
 from render.camera import Cameras
 from render.mesh import Mesh, read_mesh
 from render.normalization import normalize
-from render.rasterize_cpu import rasterize_cpu
-from render.rasterize_open3d import depth_rays, rasterize_open3d
 from render.rig import Viewpoint, load_rig
+from render.shading.barycentrics import barycentrics
 from shards.environment import ALLOCATOR_VARIABLES
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from machine import machine, pick_meshes
 
-from render.rasterize_open3d import depth_rays
+from render.backends.rasterize_open3d import depth_rays
 from render.rig import Viewpoint, load_rig
 
 NUM_POINTS, IMAGE_SIZE, SAMPLES_PER_SHARD = 8192, 224, 64

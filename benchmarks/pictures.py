@@ -15,8 +15,8 @@ from scipy.sparse.csgraph import connected_components
 from cli.rigs_command import draw_rig
 from render import Mesh, RenderConfig, render_mesh
 from render.appearance import Appearance, Material
-from render.shade_config import Light, ShadeConfig
-from render.shapes import make_shape
+from render.shading.shade_config import Light, ShadeConfig
+from render.shapes.families import make_shape
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SIZE, GAP, HEAD = 200, 14, 34

@@ -31,7 +31,7 @@ from render.rasterizers import load_rasterizer
 from render.rendering import cameras_of
 from render.rig import load_rig
 from render.sample import area_points, points_with_normals
-from render.shade import shade
+from render.shading.shade import shade
 from shards import Source, encode_sample
 from shards.png import COMPRESS_LEVEL
 from shards.tar import TarWriter

@@ -49,7 +49,7 @@ def run_demo(out: Path, workers: int, quick: bool) -> None:
     Raises:
         TapError: ``out`` holds something else.
     """
-    from render.shapes import write_shape_collection
+    from render.shapes.families import write_shape_collection
 
     console, began_at = Console(highlight=False), time.monotonic()
     _prepare(out)

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from cli.estimate import Estimate, Probe, parallel_seconds, probe_places, total_bytes, total_seconds
 from render.errors import RenderError
-from render.layouts import SPLITS
-from render.listing import Listing
+from render.finding.layouts import SPLITS
+from render.finding.listing import Listing
 from shards import Sample, Source, plan_shards
 from shards.tar import TarWriter
 

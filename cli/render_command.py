@@ -16,9 +16,9 @@ from cli.progress import RenderProgress
 from cli.render_job import RenderJob, rig_digest
 from cli.show_command import QUALITY
 from render import RenderConfig, RenderError, find_meshes
-from render.draw_server import DrawServer
+from render.backends.draw_server import DrawServer
+from render.finding.listing import Listing
 from render.fragments import Rasterizer
-from render.listing import Listing
 from render.rasterizers import draws_on_gpu, load_batch_drawing, load_rasterizer, resolve_backend
 from render.rig import Rig, Viewpoint, checked_cameras, load_rig
 from shards import BuildOptions, BuildReport, Failure, Source, build_shards, unique_keys

@@ -10,7 +10,7 @@ from render.config import RenderConfig
 from render.errors import RenderError
 from render.fragments import Rasterizer
 from render.mesh import file_content, read_mesh
-from render.part_labels import read_part_labels, with_parts
+from render.reading.part_labels import read_part_labels, with_parts
 from render.rig import Rig
 from shards import SCHEMA_VERSION, Sample, Source
 from shards.schema import image_name

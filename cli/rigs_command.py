@@ -11,11 +11,11 @@ from rich.table import Table
 
 from render import Mesh, RenderConfig, RenderError, normalize, read_mesh
 from render.camera import Cameras
-from render.framing import fit_cameras
-from render.perturbation import perturbed
 from render.rig import RIG_FAMILIES, RIGS, Viewpoint, checked_cameras, load_rig
-from render.rig_picture import rig_picture
-from render.shapes import make_shape
+from render.rigs.framing import fit_cameras
+from render.rigs.perturbation import perturbed
+from render.rigs.rig_picture import rig_picture
+from render.shapes.families import make_shape
 from render.viewpoint import camera_angles
 from tap.config import validated
 

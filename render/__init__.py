@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from render.config import RenderConfig
     from render.errors import RenderError
     from render.fragments import Fragments, Rasterizer
-    from render.framing import fit_cameras
     from render.mesh import Mesh, read_mesh
     from render.normalization import Normalized, normalize
-    from render.perturbation import perturbed
     from render.quality import Quality, measure_quality
     from render.rasterizers import RASTERIZERS, load_rasterizer, resolve_backend
     from render.rendering import Rendering, render_mesh
     from render.rig import RIG_FAMILIES, RIGS, Rig, Viewpoint, cameras_around, load_rig, mvcnn12
+    from render.rigs.framing import fit_cameras
+    from render.rigs.perturbation import perturbed
     from render.sample import SAMPLERS, sample_surface
-    from render.shade_config import ShadeConfig
+    from render.shading.shade_config import ShadeConfig
     from render.sources import Listing, MeshSource, find_meshes
 
 _HOMES = {
@@ -30,17 +30,17 @@ _HOMES = {
     "RenderConfig": "config",
     "RenderError": "errors",
     "Fragments": "fragments", "Rasterizer": "fragments",
-    "fit_cameras": "framing",
+    "fit_cameras": "rigs.framing",
     "Mesh": "mesh", "read_mesh": "mesh",
     "Normalized": "normalization", "normalize": "normalization",
-    "perturbed": "perturbation",
+    "perturbed": "rigs.perturbation",
     "Quality": "quality", "measure_quality": "quality",
     "RASTERIZERS": "rasterizers", "load_rasterizer": "rasterizers", "resolve_backend": "rasterizers",
     "Rendering": "rendering", "render_mesh": "rendering",
     "RIGS": "rig", "RIG_FAMILIES": "rig", "Rig": "rig", "Viewpoint": "rig",
     "cameras_around": "rig", "load_rig": "rig", "mvcnn12": "rig",
     "SAMPLERS": "sample", "sample_surface": "sample",
-    "ShadeConfig": "shade_config",
+    "ShadeConfig": "shading.shade_config",
     "Listing": "sources", "MeshSource": "sources", "find_meshes": "sources",
 }  # fmt: skip
 

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from render.camera import Projection
-from render.shade_config import ShadeConfig
+from render.shading.shade_config import ShadeConfig
 
 UpAxis = Literal["y", "z"]
 Normalization = Literal["sphere", "none"]

@@ -53,8 +53,8 @@ def read_mesh(path: Path, content: bytes | None = None, appearance: bool = False
         raise RenderError(f"{path}: suffix {suffix!r} is not one of {', '.join(MESH_SUFFIXES)}")
     content = file_content(path) if content is None else content
     # Here, so that whoever only wants `Mesh` does not load every format and its compiler.
-    from render.polygons import split
-    from render.readers import READERS, told_format
+    from render.reading.polygons import split
+    from render.reading.readers import READERS, told_format
 
     told = told_format(content)
     if told is not None and told != suffix:

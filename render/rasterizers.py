@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from render.batch_drawing import DrawBatch
+from render.backends.batch_drawing import DrawBatch
 from render.camera import Cameras
 from render.errors import RenderError
 from render.fragments import Fragments, Rasterizer
@@ -15,7 +15,7 @@ from render.mesh import Mesh
 
 
 def _cpu() -> Rasterizer:
-    from render.rasterize_cpu import rasterize_cpu
+    from render.backends.rasterize_cpu import rasterize_cpu
 
     return rasterize_cpu
 
@@ -27,14 +27,14 @@ def _open3d() -> Rasterizer:
         raise RenderError(
             f"backend open3d: {error}; see the README on system libraries, or use --backend cpu"
         ) from error
-    from render.rasterize_open3d import rasterize_open3d
+    from render.backends.rasterize_open3d import rasterize_open3d
 
     return rasterize_open3d
 
 
 def _pytorch3d() -> Rasterizer:
     _check_pytorch3d()
-    from render.rasterize_pytorch3d import rasterize_pytorch3d
+    from render.backends.rasterize_pytorch3d import rasterize_pytorch3d
 
     return rasterize_pytorch3d
 
@@ -66,7 +66,7 @@ def resolve_backend(name: str) -> str:
 
 
 def draws_on_gpu(name: str) -> bool:
-    """Whether a backend draws on a GPU here, which one process should then own (`render.draw_server`).
+    """Whether a backend draws on a GPU here, which one process should then own (`render.backends.draw_server`).
 
     Args:
         name: as `resolve_backend` returns it.
@@ -114,7 +114,7 @@ def load_batch_drawing(name: str) -> DrawBatch:
     name = resolve_backend(name)
     if name == "pytorch3d":
         _check_pytorch3d()
-        from render.rasterize_pytorch3d import draw_batch
+        from render.backends.rasterize_pytorch3d import draw_batch
 
         return draw_batch
     return _OneByOne(load_rasterizer(name))

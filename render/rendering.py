@@ -7,19 +7,19 @@ import numpy as np
 import numpy.typing as npt
 
 from render.camera import Cameras
-from render.channels import channel_images
 from render.config import RenderConfig
 from render.fragments import Fragments, Rasterizer
-from render.framing import fit_cameras
 from render.mesh import Mesh
 from render.normalization import Normalized, normalize
-from render.perturbation import perturbed
 from render.quality import Quality, measure_quality
 from render.randomness import generator_for
 from render.rasterizers import load_rasterizer
 from render.rig import Rig, Viewpoint, checked_cameras, load_rig
+from render.rigs.framing import fit_cameras
+from render.rigs.perturbation import perturbed
 from render.sample import SAMPLERS, point_colors, point_parts, points_with_normals
-from render.shade import SUPERSAMPLING, shade
+from render.shading.channels import channel_images
+from render.shading.shade import SUPERSAMPLING, shade
 
 MOST_SAMPLES = 1 << 25  # drawn at a time with antialiasing: 256 MB of fragments, or one view where that has more
 
@@ -30,7 +30,7 @@ class Rendering:
 
     Attributes:
         views: (V, H, W, 2) uint8 straight grey and alpha for clay, (V, H, W, 4) uint8 RGBA for material.
-        channels: further images by name, see `render.channels.channel_images`: depth (V, H, W) uint16, normal
+        channels: further images by name, see `render.shading.channels.channel_images`: depth (V, H, W) uint16, normal
             (V, H, W, 3) uint8, part (V, H, W) uint16.
         channel_numbers: what is needed to read a channel, by name: depth has ``offset`` and ``scale``.
         points: (P, 6) float32 xyz and unit normals, world frame.

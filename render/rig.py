@@ -9,8 +9,8 @@ from pathlib import Path
 
 from render.camera import Cameras
 from render.errors import RenderError
-from render.rig_file import RIG_SUFFIXES, FileRig
-from render.rigs import RIG_FAMILIES, RIGS, mvcnn12
+from render.rigs.named import RIG_FAMILIES, RIGS, mvcnn12
+from render.rigs.rig_file import RIG_SUFFIXES, FileRig
 from render.viewpoint import FIELD_OF_VIEW, PARALLEL_DISTANCE, SPHERE_FILL, Rig, Viewpoint, cameras_around
 
 __all__ = [

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from render.albedo import PLAIN_GREY
 from render.errors import RenderError
 from render.farthest import farthest_subset
 from render.mesh import Mesh
 from render.poisson import poisson_subset
-from render.texture_lookup import texture_colors
+from render.shading.albedo import PLAIN_GREY
+from render.shading.texture_lookup import texture_colors
 
 OVERSAMPLING = 4  # points that Poisson-disk and farthest point sampling start from, as multiples of those they keep
 NO_PART = -1

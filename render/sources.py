@@ -3,13 +3,13 @@
 import os
 from pathlib import Path
 
-from render import shapenet
 from render.errors import RenderError
-from render.layouts import FOLDER_LAYOUTS, LAYOUTS, SPLITS, Layout, guess_layout
-from render.listing import UNLABELED, Listing, MeshSource, escaped
-from render.manifest import MANIFEST_SUFFIXES, read_manifest
+from render.finding import shapenet
+from render.finding.layouts import FOLDER_LAYOUTS, LAYOUTS, SPLITS, Layout, guess_layout
+from render.finding.listing import UNLABELED, Listing, MeshSource, escaped
+from render.finding.manifest import MANIFEST_SUFFIXES, read_manifest
+from render.finding.walk import Found, walk
 from render.mesh import MESH_SUFFIXES
-from render.walk import Found, walk
 
 __all__ = ["LAYOUTS", "SPLITS", "UNLABELED", "Layout", "Listing", "MeshSource", "find_meshes"]
 

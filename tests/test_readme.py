@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from render.shapes import make_shape, write_shape_collection
-from render.write_mesh import write_mesh
+from render.shapes.families import make_shape, write_shape_collection
+from render.shapes.write_mesh import write_mesh
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from render.shapes import write_shape_collection
+from render.shapes.families import write_shape_collection
 
 
 @pytest.fixture

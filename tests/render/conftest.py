@@ -5,7 +5,7 @@ import pytest
 
 from render.mesh import Mesh
 from render.normalization import normalize
-from render.shapes import FAMILIES, make_shape
+from render.shapes.families import FAMILIES, make_shape
 
 
 def random_soup(seed: int, num_faces: int) -> Mesh:

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from render.mesh import Mesh
-from render.solids import sphere
-from render.write_mesh import write_mesh
+from render.shapes.solids import sphere
+from render.shapes.write_mesh import write_mesh
 
 # The unit square in the x-y plane, seen from +z with x to the right and y up, and its texture coordinates.
 SQUARE = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], np.float64)

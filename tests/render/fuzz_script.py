@@ -17,7 +17,7 @@ from render.config import RenderConfig
 from render.errors import RenderError
 from render.mesh import MESH_SUFFIXES, read_mesh
 from render.rendering import render_mesh
-from render.shade_config import ShadeConfig
+from render.shading.shade_config import ShadeConfig
 
 MEMORY = 2 << 30
 SECONDS = 10  # of this process's own time for one file

@@ -4,11 +4,11 @@ import numpy as np
 import numpy.typing as npt
 
 from render.appearance import Appearance, Material, Texture, Wrap
+from render.backends.rasterize_cpu import rasterize_cpu
 from render.camera import Cameras, Projection
 from render.mesh import Mesh
-from render.rasterize_cpu import rasterize_cpu
-from render.shade import shade
-from render.shade_config import ShadeConfig
+from render.shading.shade import shade
+from render.shading.shade_config import ShadeConfig
 
 MATERIAL = ShadeConfig(appearance="material", ambient=1, diffuse=0)  # colours as they are
 FOUR = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 0]]], np.uint8)  # red green / blue yellow

@@ -4,11 +4,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from render.albedo import PLAIN_GREY, band_albedo, is_plain, surface_of
-from render.barycentrics import barycentrics, geometry_of
+from render.backends.rasterize_cpu import rasterize_cpu
 from render.camera import PROJECTIONS, Cameras, Projection
 from render.mesh import Mesh
-from render.rasterize_cpu import rasterize_cpu
+from render.shading.albedo import PLAIN_GREY, band_albedo, is_plain, surface_of
+from render.shading.barycentrics import barycentrics, geometry_of
 from tests.render.surfaces import FOUR, camera_above, quad, textured
 
 _STEP = 20.0  # grey of a level in the painted pyramid

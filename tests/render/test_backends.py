@@ -11,15 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from render.backends.rasterize_cpu import rasterize_cpu
 from render.camera import PROJECTIONS, Cameras, Projection
 from render.errors import RenderError
 from render.fragments import Fragments, Rasterizer
 from render.mesh import Mesh
-from render.rasterize_cpu import rasterize_cpu
 from render.rasterizers import RASTERIZERS, draws_on_gpu, load_batch_drawing, load_rasterizer, resolve_backend
 from render.rig import Viewpoint, mvcnn12
-from render.shade import shade
-from render.shade_config import ShadeConfig
+from render.shading.shade import shade
+from render.shading.shade_config import ShadeConfig
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 README_BACKEND = "every_ray"  # the module that the README tells to write

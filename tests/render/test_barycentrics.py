@@ -3,13 +3,13 @@ import dataclasses
 import numpy as np
 import pytest
 
-from render.barycentrics import barycentrics, oversampling
+from render.backends.rasterize_cpu import rasterize_cpu
 from render.camera import PROJECTIONS, Cameras, Projection, look_at
 from render.errors import RenderError
 from render.fragments import Fragments
 from render.mesh import Mesh
-from render.rasterize_cpu import rasterize_cpu
 from render.rig import Viewpoint, mvcnn12
+from render.shading.barycentrics import barycentrics, oversampling
 
 
 def frontal(projection: Projection) -> Cameras:

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from render.batch_plan import BINNED_FACES, BINNED_VIEWS, BINS, Chunk, Size, plan_chunks, smaller_chunks
+from render.backends.batch_plan import BINNED_FACES, BINNED_VIEWS, BINS, Chunk, Size, plan_chunks, smaller_chunks
 
 
 def views_of(chunks: list[Chunk]) -> list[tuple[int, int]]:

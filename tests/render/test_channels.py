@@ -4,17 +4,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from render.backends.rasterize_cpu import rasterize_cpu
 from render.camera import PROJECTIONS, Cameras, Projection
-from render.channels import channel_images
 from render.config import Channel
 from render.errors import RenderError
 from render.fragments import Fragments
 from render.mesh import Mesh
-from render.rasterize_cpu import rasterize_cpu
 from render.rendering import supersampled
 from render.rig import Viewpoint, mvcnn12
-from render.shade_config import ShadeConfig
-from render.smooth_normals import unit_normals
+from render.shading.channels import channel_images
+from render.shading.shade_config import ShadeConfig
+from render.shading.smooth_normals import unit_normals
 
 FLAT, SMOOTH = ShadeConfig(), ShadeConfig(normals="smooth")
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from render.companions import read_companion
 from render.errors import RenderError
+from render.reading.companions import read_companion
 
 
 @pytest.fixture

@@ -19,15 +19,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from render.batch_drawing import DrawBatch, drawn, gathered
+from render.backends.batch_drawing import DrawBatch, drawn, gathered
+from render.backends.draw_channel import DrawServerDied, RemoteRasterizer, Request
+from render.backends.draw_process import DrawStatistics
+from render.backends.draw_server import DrawServer
+from render.backends.rasterize_cpu import rasterize_cpu
 from render.camera import PROJECTIONS, Cameras, look_at
-from render.draw_channel import DrawServerDied, RemoteRasterizer, Request
-from render.draw_process import DrawStatistics
-from render.draw_server import DrawServer
 from render.errors import RenderError
 from render.fragments import Fragments
 from render.mesh import Mesh
-from render.rasterize_cpu import rasterize_cpu
 from render.rasterizers import load_batch_drawing
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -35,7 +35,7 @@ make_cpu = functools.partial(load_batch_drawing, "cpu")
 # Drawing functions for the server's process, which imports them.
 FAULTS = """
 import os, time
-from render.rasterize_cpu import rasterize_cpu
+from render.backends.rasterize_cpu import rasterize_cpu
 
 def make_slow():
     return draw_slowly
@@ -307,7 +307,7 @@ SCRIPT = """
 import functools, sys, time
 from multiprocessing import active_children
 from pathlib import Path
-from render.draw_server import DrawServer
+from render.backends.draw_server import DrawServer
 from render.rasterizers import load_batch_drawing
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ import pytest
 
 from render.camera import PROJECTIONS, Cameras, Projection, project
 from render.errors import RenderError
-from render.framing import fit_cameras
 from render.normalization import normalize
 from render.rig import Viewpoint, load_rig, mvcnn12
-from render.shapes import make_shape
+from render.rigs.framing import fit_cameras
+from render.shapes.families import make_shape
 
 
 @pytest.mark.parametrize("projection", PROJECTIONS)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from render.appearance import Appearance, Material, Texture, Wrap
+from render.backends.rasterize_cpu import rasterize_cpu
 from render.camera import PROJECTIONS, Projection
 from render.errors import RenderError
-from render.rasterize_cpu import rasterize_cpu
 from render.rendering import supersampled
-from render.shade import shade
-from render.shade_config import ShadeConfig
+from render.shading.shade import shade
+from render.shading.shade_config import ShadeConfig
 from tests.render.surfaces import FOUR, MATERIAL, camera_above, drawn, quad, textured
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from render.config import RenderConfig
 from render.errors import RenderError
-from render.materials import MtlMaterial, load_material, read_mtl
 from render.mesh import read_mesh
+from render.reading.materials import MtlMaterial, load_material, read_mtl
 from render.rendering import render_mesh
-from render.shade_config import ShadeConfig
+from render.shading.shade_config import ShadeConfig
 from tests.render.files import (
     BOTTOM_LEFT,
     BOTTOM_RIGHT,

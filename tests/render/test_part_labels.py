@@ -8,7 +8,7 @@ import pytest
 
 from render.errors import RenderError
 from render.mesh import Mesh, read_mesh
-from render.part_labels import read_part_labels, with_parts
+from render.reading.part_labels import read_part_labels, with_parts
 from tests.render.files import SQUARE, off_text
 
 TWO = Mesh(SQUARE, np.array([[0, 1, 2], [0, 2, 3]]))

@@ -5,8 +5,8 @@ import pytest
 
 from render.camera import PROJECTIONS, Cameras, Projection, look_at, project
 from render.errors import RenderError
-from render.perturbation import perturbed
 from render.rig import Viewpoint, load_rig, mvcnn12
+from render.rigs.perturbation import perturbed
 from render.viewpoint import camera_angles, camera_centers
 
 MANY = load_rig("fibonacci:1000")

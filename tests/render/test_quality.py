@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import trimesh
 
+from render.backends.rasterize_cpu import rasterize_cpu
 from render.camera import Cameras, Projection, look_at
 from render.mesh import Mesh
 from render.normalization import face_areas, normalize
 from render.quality import FLAGS, Quality, measure_quality
 from render.randomness import generator_for
-from render.rasterize_cpu import rasterize_cpu
 from render.sample import SAMPLERS, points_with_normals, sample_surface
 
 SIZE = 224

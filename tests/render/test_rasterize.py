@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from render.barycentrics import barycentrics
+from render.backends.rasterize_cpu import rasterize_cpu
 from render.camera import PROJECTIONS, Cameras, Projection, nearest_to_origin, pixel_centers, pixel_rays
 from render.errors import RenderError
 from render.mesh import Mesh
-from render.rasterize_cpu import rasterize_cpu
 from render.rig import Viewpoint, mvcnn12
+from render.shading.barycentrics import barycentrics
 
 
 def frontal(size: int, projection: Projection = "parallel", focal: float = 1.0) -> Cameras:

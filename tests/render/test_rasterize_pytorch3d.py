@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from render.backends.draw_server import DrawServer
+from render.backends.rasterize_cpu import rasterize_cpu
 from render.camera import PROJECTIONS, Cameras
-from render.draw_server import DrawServer
 from render.errors import RenderError
 from render.fragments import Fragments
 from render.mesh import Mesh
-from render.rasterize_cpu import rasterize_cpu
 from render.rasterizers import load_batch_drawing
 from render.rig import Viewpoint, mvcnn12
 
@@ -23,9 +23,9 @@ pytestmark = pytest.mark.pytorch3d
 @pytest.fixture
 def module() -> ModuleType:
     pytest.importorskip("pytorch3d")
-    import render.rasterize_pytorch3d
+    import render.backends.rasterize_pytorch3d
 
-    return render.rasterize_pytorch3d
+    return render.backends.rasterize_pytorch3d
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
@@ -182,7 +182,7 @@ def test_bins_change_nothing_and_drop_no_face(
     cuda: ModuleType, shapes: list[Mesh], monkeypatch: pytest.MonkeyPatch, projection: str
 ) -> None:
     """Binned and naive alike, for shapes, and for 20,000 faces that all fall into one bin."""
-    from render import batch_plan
+    from render.backends import batch_plan
 
     generator = np.random.default_rng(0)
     crowd = generator.uniform(-0.02, 0.02, (20_000, 1, 3)) + generator.normal(0, 0.002, (20_000, 3, 3)) + 0.3

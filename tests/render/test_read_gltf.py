@@ -142,7 +142,7 @@ def test_a_deep_chain_of_nodes_is_no_trouble() -> None:
 
 
 def test_a_scene_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("render.read_gltf.MOST_CORNERS", 100)
+    monkeypatch.setattr("render.reading.read_gltf.MOST_CORNERS", 100)
     nodes: list[dict[str, Any]] = [{"children": list(range(1, 20))}, *({"mesh": 0} for _ in range(19))]
     with pytest.raises(RenderError, match="more than 33 faces, instances counted"):
         read(scene(*nodes))

@@ -8,8 +8,8 @@ import trimesh
 
 from render.errors import RenderError
 from render.mesh import Mesh, read_mesh
-from render.solids import sphere
-from render.write_mesh import write_mesh
+from render.shapes.solids import sphere
+from render.shapes.write_mesh import write_mesh
 from tests.render.files import SQUARE, off_text
 
 TWO = "3 0 1 2\n3 0 2 3\n"

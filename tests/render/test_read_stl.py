@@ -7,8 +7,8 @@ import pytest
 
 from render.errors import RenderError
 from render.mesh import Mesh, read_mesh
-from render.solids import box
-from render.write_mesh import write_mesh
+from render.shapes.solids import box
+from render.shapes.write_mesh import write_mesh
 from tests.render.files import stl_text
 
 BOX = box((1, 2, 3))

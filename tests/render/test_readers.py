@@ -6,7 +6,7 @@ import pytest
 
 from render.errors import RenderError
 from render.mesh import MESH_SUFFIXES, read_mesh
-from render.readers import READERS, told_format
+from render.reading.readers import READERS, told_format
 from tests.render.files import write_specimens
 
 

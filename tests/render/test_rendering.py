@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from render.appearance import Appearance, Material
+from render.backends.rasterize_cpu import rasterize_cpu
 from render.camera import Cameras
 from render.config import RenderConfig
 from render.errors import RenderError
 from render.fragments import Fragments
 from render.mesh import Mesh
-from render.rasterize_cpu import rasterize_cpu
 from render.rendering import render_mesh
 from render.rig import Viewpoint, mvcnn12
-from render.shade_config import ShadeConfig
-from render.shapes import make_shape
+from render.shading.shade_config import ShadeConfig
+from render.shapes.families import make_shape
 
 
 def chair() -> Mesh:

@@ -6,9 +6,9 @@ from PIL import Image
 
 from render.camera import Projection
 from render.rig import Viewpoint, load_rig
-from render.rig_picture import rig_picture
-from render.rig_scene import object_views, view_label, view_places
-from render.shapes import make_shape
+from render.rigs.rig_picture import rig_picture
+from render.rigs.rig_scene import object_views, view_label, view_places
+from render.shapes.families import make_shape
 
 MESH = make_shape("chair", np.random.default_rng(1))
 

@@ -3,7 +3,7 @@ import pytest
 
 from render.camera import Cameras
 from render.rig import Viewpoint, load_rig
-from render.rigs import axes6, dodecahedron20, mvcnn12, mvcnn80
+from render.rigs.named import axes6, dodecahedron20, mvcnn12, mvcnn80
 from render.viewpoint import camera_angles, camera_centers
 
 VIEWPOINT = Viewpoint(224, "perspective")

@@ -5,7 +5,7 @@ import numpy.typing as npt
 import pytest
 
 from render.errors import RenderError
-from render.scan_numbers import line_number, put_float, scan_int, scan_rows, settle, text_of
+from render.reading.scan_numbers import line_number, put_float, scan_int, scan_rows, settle, text_of
 
 
 def numbers(content: bytes, count: int, width: int = 1) -> npt.NDArray[np.float64]:

@@ -5,15 +5,15 @@ import numpy.typing as npt
 import pydantic
 import pytest
 
+from render.backends.rasterize_cpu import rasterize_cpu
 from render.camera import PROJECTIONS, Cameras, Projection
 from render.fragments import Fragments
 from render.mesh import Mesh
 from render.normalization import face_normals
-from render.rasterize_cpu import rasterize_cpu
 from render.rendering import supersampled
 from render.rig import Viewpoint, mvcnn12
-from render.shade import shade
-from render.shade_config import Light, ShadeConfig
+from render.shading.shade import shade
+from render.shading.shade_config import Light, ShadeConfig
 from tests.render.surfaces import camera_above, drawn, quad, sphere
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from render.errors import RenderError
-from render.shapenet import SYNSETS
+from render.finding.shapenet import SYNSETS
 from render.sources import Listing, find_meshes
 
 AIRPLANE, CHAIR = "02691156", "03001627"

@@ -10,9 +10,9 @@ from scipy.sparse.csgraph import connected_components
 
 from render.errors import RenderError
 from render.mesh import MESH_SUFFIXES, Mesh, read_mesh
-from render.placement import grounded, joined, mirrored, rotated, scaled, subdivided, translated
-from render.shapes import FAMILIES, make_shape, write_shape_collection
-from render.solids import (
+from render.shapes.families import FAMILIES, make_shape, write_shape_collection
+from render.shapes.placement import grounded, joined, mirrored, rotated, scaled, subdivided, translated
+from render.shapes.solids import (
     box,
     circle,
     cylinder,

@@ -4,7 +4,7 @@ import pytest
 
 from render.mesh import Mesh
 from render.normalization import face_normals
-from render.smooth_normals import MAX_VALENCE, corner_normals, unit_normals
+from render.shading.smooth_normals import MAX_VALENCE, corner_normals, unit_normals
 from tests.render.surfaces import sphere
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from render.errors import RenderError
+from render.finding.walk import walk
 from render.sources import find_meshes
-from render.walk import walk
 
 
 def make(folder: Path, *names: str) -> Path:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from render.appearance import Texture, Wrap
-from render.texture_lookup import texture_colors
+from render.shading.texture_lookup import texture_colors
 
 # Two rows of three texels; the picture's upper row is red, green, blue.
 PIXELS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [255, 255, 255], [51, 102, 153]]], np.uint8)

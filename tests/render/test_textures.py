@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from render.errors import RenderError
-from render.textures import decode_picture
+from render.reading.textures import decode_picture
 from tests.render.files import BOTTOM_RIGHT, TOP_LEFT, picture
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from render.appearance import Texture, Wrap
 from render.errors import RenderError
-from render.texturing import mip_level, pyramids_of, sample_texture
+from render.shading.texturing import mip_level, pyramids_of, sample_texture
 
 
 def sampled(texture: Texture, u: float, v: float, level: float = 0.0) -> npt.NDArray[np.float64]:

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from render.triangulation import triangulate
+from render.reading.triangulation import triangulate
 
 
 def area_vectors(corners: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -9,9 +9,9 @@ import trimesh
 from render.config import RenderConfig
 from render.errors import RenderError
 from render.mesh import read_mesh
+from render.reading.trimesh_bridge import from_trimesh
 from render.rendering import render_mesh
-from render.shade_config import ShadeConfig
-from render.trimesh_bridge import from_trimesh
+from render.shading.shade_config import ShadeConfig
 from tests.render.files import write_specimens
 
 LOOKS = RenderConfig(up="z", image_size=48, num_points=16, shade=ShadeConfig(appearance="material"))

@@ -8,9 +8,9 @@ import trimesh
 
 from render.errors import RenderError
 from render.mesh import MESH_SUFFIXES, Mesh, read_mesh
-from render.placement import joined, translated
-from render.solids import box, sphere
-from render.write_mesh import write_mesh
+from render.shapes.placement import joined, translated
+from render.shapes.solids import box, sphere
+from render.shapes.write_mesh import write_mesh
 
 SHAPE = translated(joined(box((1, 2, 3)), sphere(1 / 3, 7, 5)), (0.1, 1e-7, -123.456))
 
