@@ -12,9 +12,10 @@ from render.config import Channel
 from render.errors import RenderError
 from render.fragments import Fragments
 from render.mesh import Mesh
+from render.normalization import face_normals
 from render.shading.barycentrics import band_weights, geometry_of, oversampling, to_camera_frame
 from render.shading.shade_config import ShadeConfig
-from render.shading.smooth_normals import band_normals, corner_normals, unit_normals
+from render.shading.smooth_normals import band_normals, corner_normals
 
 Image = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 _DEPTH_STEPS = 65534  # values 1 to 65535; 0 is empty
@@ -93,7 +94,7 @@ def _normal(mesh: Mesh, cameras: Cameras, face: npt.NDArray[np.int32], config: S
     is_smooth = config.normals == "smooth"
     blended = corner_normals(mesh, config.crease_angle) if is_smooth else np.empty((0, 3, 3), np.float32)
     out = np.empty((*face.shape, 3), np.uint8)
-    _fill_normals(geometry_of(mesh, cameras, 1), unit_normals(mesh), blended, face, out)
+    _fill_normals(geometry_of(mesh, cameras, 1), face_normals(mesh.vertices, mesh.faces), blended, face, out)
     return out
 
 

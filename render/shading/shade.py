@@ -11,11 +11,12 @@ from numba import njit
 from render.camera import Cameras
 from render.fragments import Fragments
 from render.mesh import Mesh
+from render.normalization import face_normals
 from render.shading.albedo import band_albedo, is_plain, plain_surface, surface_of
 from render.shading.barycentrics import band_weights, geometry_of, oversampling, to_camera_frame
 from render.shading.lighting import band_light, face_light, lighting_of
 from render.shading.shade_config import ShadeConfig
-from render.shading.smooth_normals import band_normals, corner_normals, unit_normals
+from render.shading.smooth_normals import band_normals, corner_normals
 
 SUPERSAMPLING = 3  # odd, so that the middle sample of a pixel is its centre, where alpha is decided
 _BAND = 8  # rows of pixels that are shaded at once: their weights, normals and colours stay in the cache
@@ -43,7 +44,7 @@ def shade(mesh: Mesh, cameras: Cameras, fragments: Fragments, config: ShadeConfi
     """
     factor = oversampling(cameras, fragments)
     geometry, lighting = geometry_of(mesh, cameras, factor), lighting_of(cameras, config)
-    face, normals = np.ascontiguousarray(fragments.face, np.int32), unit_normals(mesh)
+    face, normals = np.ascontiguousarray(fragments.face, np.int32), face_normals(mesh.vertices, mesh.faces)
     is_clay = config.appearance == "clay"
     surface = plain_surface(len(normals), 255.0) if is_clay else surface_of(mesh)
     # A pixel is one word of two or four bytes; the last byte is alpha.

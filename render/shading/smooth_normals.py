@@ -1,4 +1,4 @@
-"""Normals of faces, and normals blended across soft edges so that a coarse mesh looks round.
+"""Normals blended across soft edges so that a coarse mesh looks round.
 
 Vertices are merged by position first, since files split them at seams. Winding is not trusted: it cannot be made
 consistent in common sets of shapes, so neighbours are flipped to the side of the face that is shaded.
@@ -8,17 +8,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from render.duplicates import equal_positions
 from render.mesh import Mesh
+from render.normalization import face_normals
 
 # A point shared by more faces blends nothing: the cost grows with the square, and faces so slim need no blending.
 MAX_VALENCE = 256
-
-
-def unit_normals(mesh: Mesh) -> npt.NDArray[np.float64]:
-    """The unit normal of each face by its winding, (F, 3) float64; 0 for a degenerate face."""
-    normals = np.empty((len(mesh.faces), 3), np.float64)
-    _face_normals(np.ascontiguousarray(mesh.vertices, np.float64), np.ascontiguousarray(mesh.faces, np.int64), normals)
-    return normals
 
 
 def corner_normals(mesh: Mesh, crease_angle: float) -> npt.NDArray[np.float32]:
@@ -35,55 +30,16 @@ def corner_normals(mesh: Mesh, crease_angle: float) -> npt.NDArray[np.float32]:
     """
     vertices = np.ascontiguousarray(mesh.vertices, np.float64)
     faces = np.ascontiguousarray(mesh.faces, np.int64)
-    bits = (vertices + 0.0).view(np.uint64)  # -0 becomes 0
-    position = np.empty(len(vertices), np.int64)
-    _merge(bits, position)
+    position = equal_positions(vertices)
     start, corners = np.zeros(len(vertices) + 1, np.int64), np.empty(faces.size, np.int64)
     _corners_by_position(faces, position, start, corners)
     blended = np.empty((len(faces), 3, 3), np.float32)
     limit = np.cos(np.deg2rad(min(crease_angle, 90.0)))
     # cos(90 degrees) is 6e-17 in floating point, which is to mean: no limit.
-    _blend(vertices, faces, unit_normals(mesh), start, corners, limit if crease_angle < 90 else -1.0, blended)
+    _blend(
+        vertices, faces, face_normals(vertices, faces), start, corners, limit if crease_angle < 90 else -1.0, blended
+    )
     return blended
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _face_normals(vertices, faces, normals):  # type: ignore[no-untyped-def]
-    for f in range(len(faces)):
-        a, b, c = faces[f, 0], faces[f, 1], faces[f, 2]
-        px, py, pz = vertices[b, 0] - vertices[a, 0], vertices[b, 1] - vertices[a, 1], vertices[b, 2] - vertices[a, 2]
-        qx, qy, qz = vertices[c, 0] - vertices[a, 0], vertices[c, 1] - vertices[a, 1], vertices[c, 2] - vertices[a, 2]
-        nx, ny, nz = py * qz - pz * qy, pz * qx - px * qz, px * qy - py * qx
-        length = np.sqrt(nx * nx + ny * ny + nz * nz)
-        if not length > 0.0:
-            normals[f] = 0.0
-            continue
-        normals[f, 0], normals[f, 1], normals[f, 2] = nx / length, ny / length, nz / length
-
-
-@njit(nogil=True, cache=True)
-def _merge(bits, position):  # type: ignore[no-untyped-def]
-    """Fill ``position``: the first vertex of equal coordinates, by an open hash table."""
-    slots = 16
-    while slots < 2 * len(bits):
-        slots *= 2
-    table = np.full(slots, -1, np.int64)
-    mask = np.uint64(slots - 1)
-    for i in range(len(bits)):
-        key = bits[i, 0] * np.uint64(0x9E3779B97F4A7C15)
-        key = (key ^ (key >> np.uint64(29)) ^ bits[i, 1]) * np.uint64(0xBF58476D1CE4E5B9)
-        key = (key ^ (key >> np.uint64(32)) ^ bits[i, 2]) * np.uint64(0x94D049BB133111EB)
-        slot = (key ^ (key >> np.uint64(31))) & mask
-        while True:
-            other = table[slot]
-            if other < 0:
-                table[slot] = i
-                position[i] = i
-                break
-            if bits[other, 0] == bits[i, 0] and bits[other, 1] == bits[i, 1] and bits[other, 2] == bits[i, 2]:
-                position[i] = other
-                break
-            slot = (slot + np.uint64(1)) & mask
 
 
 @njit(nogil=True, cache=True)

@@ -124,3 +124,12 @@ def test_an_object_far_from_the_origin_keeps_its_shape(offset: float) -> None:
     mesh = box()
     far = normalize(Mesh(mesh.vertices + offset, mesh.faces), "z")
     np.testing.assert_allclose(far.mesh.vertices, normalize(mesh, "z").mesh.vertices, atol=1e-7)
+
+
+def test_normals_are_those_of_numpy(shapes: list[Mesh]) -> None:
+    for mesh in shapes:
+        a, b, c = (mesh.vertices[mesh.faces[:, corner]] for corner in range(3))
+        cross = np.cross(b - a, c - a)
+        length = np.linalg.norm(cross, axis=1, keepdims=True)
+        expected = np.divide(cross, length, out=np.zeros_like(cross), where=length > 0)
+        np.testing.assert_allclose(face_normals(mesh.vertices, mesh.faces), expected, atol=1e-12)
