@@ -5,7 +5,8 @@
 A mesh counts as: ours, one call for all views (face and depth), and once more with barycentrics. Open3D: one scene a mesh, one
 cast for all views with rays made beforehand (barycentrics come with the cast). Best of `--repeats` for each, after warm-up.
 Memory is kept between calls, as it is in a worker (see shards/environment.py): else each call would fault its pages in anew.
-Coverage and depth are compared in the same run.
+Coverage and depth are compared in the same run. Last comes a made mesh of 300,000 faces, with its faces in order (neighbours
+share cache lines, as exporters write them) and in random order.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from render.mesh import Mesh, read_mesh
 from render.normalization import normalize
 from render.rig import Viewpoint, load_rig
 from render.shading.barycentrics import barycentrics
+from render.shapes.solids import sphere
 from shards.environment import ALLOCATOR_VARIABLES
 
 
@@ -50,6 +52,15 @@ def open3d_cast(mesh: Mesh, rays: Any) -> Any:
         open3d.core.Tensor(mesh.vertices.astype(np.float32)), open3d.core.Tensor(mesh.faces.astype(np.uint32))
     )
     return scene.cast_rays(rays, nthreads=1)
+
+
+def fine_mesh(is_shuffled: bool) -> Mesh:
+    """A bumpy sphere of 300,000 faces."""
+    ball = sphere(1.0, sides=388, stacks=388)
+    x, y, z = ball.vertices.T
+    bumpy = ball.vertices * (1 + 0.1 * np.sin(9 * x) * np.cos(7 * y) * np.sin(5 * z))[:, None]
+    order = np.random.default_rng(0).permutation(len(ball.faces)) if is_shuffled else np.arange(len(ball.faces))
+    return normalize(Mesh(bumpy, ball.faces[order]), "z").mesh
 
 
 def with_barycentrics(mesh: Mesh, cameras: Cameras) -> Any:
@@ -103,7 +114,21 @@ def main() -> None:
         theirs = best_seconds(lambda mesh=mesh: open3d_cast(mesh, rays), arguments.repeats)  # type: ignore[misc]
         milliseconds = {"ours_ms": ours * 1e3, "ours_with_barycentrics_ms": full * 1e3, "open3d_ms": theirs * 1e3}
         rows.append({"faces": len(mesh.faces), **milliseconds, **compare(mesh, cameras)})
-    report = summarize(rows) | {"config": {k: str(v) for k, v in vars(arguments).items() if k not in ("json", "paths")}}
+    fine = {}
+    for name in ("ordered", "shuffled"):
+        mesh = fine_mesh(name == "shuffled")
+        ours = best_seconds(lambda mesh=mesh: rasterize_cpu(mesh, cameras), arguments.repeats)  # type: ignore[misc]
+        theirs = best_seconds(lambda mesh=mesh: open3d_cast(mesh, rays), arguments.repeats)  # type: ignore[misc]
+        fine[name] = {
+            "faces": len(mesh.faces),
+            "ours_ms": ours * 1e3,
+            "open3d_ms": theirs * 1e3,
+            "ratio": theirs / ours,
+        }
+    report = summarize(rows) | {
+        "fine": fine,
+        "config": {k: str(v) for k, v in vars(arguments).items() if k not in ("json", "paths")},
+    }
     report["machine"] = machine()
     for name, value in report.items():
         print(f"{name:24} {value:.9g}" if isinstance(value, float) else f"{name:24} {value}")

@@ -20,7 +20,7 @@ from render.shapes.families import make_shape
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SIZE, GAP, HEAD = 200, 14, 34
-OBJECTS = (("chair", 4), ("airplane", 0), ("plant", 3), ("lamp", 2), ("car", 1))
+OBJECTS = (("chair", 1), ("airplane", 5), ("lamp", 2), ("car", 1))
 LOOKS = ("clay", "smooth", "material", "two lights", "depth", "normals", "parts")
 COLORS = np.array(
     [
@@ -75,25 +75,33 @@ def picture(view: npt.NDArray[Any]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(np.broadcast_to(color, (*color.shape[:2], 3))))
 
 
+def trimmed(images: list[Image.Image]) -> list[Image.Image]:
+    """The pictures without the rows that are empty in all of them."""
+    filled = np.flatnonzero(np.any([(np.asarray(image) < 255).any(axis=(1, 2)) for image in images], axis=0))
+    return [image.crop((0, int(filled[0]), image.width, int(filled[-1]) + 1)) for image in images]
+
+
 def gallery(path: Path) -> None:
     """Rows of objects, columns of looks."""
+    rows = [trimmed(looks(with_pieces(make_shape(name, np.random.default_rng(seed))))) for name, seed in OBJECTS]
     width = GAP + len(LOOKS) * (SIZE + GAP)
-    height = HEAD + len(OBJECTS) * (SIZE + GAP)
+    height = HEAD + sum(row[0].height + GAP for row in rows)
     sheet = Image.new("RGB", (width, height), (255, 255, 255))
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(17)
     for column, name in enumerate(LOOKS):
         pen.text((GAP + column * (SIZE + GAP) + SIZE / 2, HEAD / 2), name, fill=(70, 74, 82), font=font, anchor="mm")
-    for row, (family, seed) in enumerate(OBJECTS):
-        mesh = with_pieces(make_shape(family, np.random.default_rng(seed)))
-        for column, image in enumerate(looks(mesh)):
-            sheet.paste(image, (GAP + column * (SIZE + GAP), HEAD + row * (SIZE + GAP)))
+    top = HEAD
+    for row in rows:
+        for column, image in enumerate(row):
+            sheet.paste(image, (GAP + column * (SIZE + GAP), top))
+        top += row[0].height + GAP
     sheet.save(path, optimize=True)
 
 
 def main() -> None:
     """Draw both."""
     gallery(RESULTS / "gallery.png")
-    draw_rig({"rig": "mvcnn80", "projection": "perspective"}, RESULTS / "rig.png")
+    draw_rig({"rig": "mvcnn12", "projection": "perspective"}, RESULTS / "rig.png")
 
 
 if __name__ == "__main__":
