@@ -1,11 +1,14 @@
 """`tap render` against the script that a user would write, on the same meshes, in one run.
 
     python benchmarks/bench_render.py FOLDER [--num-meshes 200] [--repeats 3] [--json OUT]
+    python benchmarks/bench_render.py FOLDER --backend pytorch3d [options of bench_gpu.py]
 
 The script, one thread: trimesh.load(process=False); the same normalisation; one Open3D RaycastingScene a mesh, one cast for all
 views with rays made once; flat shading in numpy; trimesh.sample; Pillow PNG level 1; webdataset.ShardWriter. Ours is the
 command itself, as a process of its own, with 1 worker and then with 2: interpreter, imports and compiled code's loading are
 counted in. The script is not charged with its imports. Each is run `--repeats` times in turn, the best counts.
+
+With `--backend pytorch3d` the question is another one, of bench_gpu.py: one mesh at a time against the batched stage.
 """
 
 import argparse
@@ -106,7 +109,15 @@ def linked(files: list[Path], folder: Path) -> Path:
 
 def main() -> None:
     """Measure, print a table, and write JSON if asked."""
+    if "pytorch3d" in sys.argv:
+        import bench_gpu
+
+        index = sys.argv.index("pytorch3d")
+        del sys.argv[index - 1 : index + 1]
+        bench_gpu.main()
+        return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backend", choices=["cpu", "pytorch3d"], default="cpu")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--num-meshes", type=int, default=10**9)
     parser.add_argument("--up", choices=["y", "z"], default="y")

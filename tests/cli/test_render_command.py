@@ -87,16 +87,27 @@ def test_stored_points_fall_on_the_stored_silhouettes(
     assert np.mean(inside) > 0.995
 
 
+@pytest.mark.parametrize("backend", ["cpu", "open3d"])
 def test_workers_make_no_difference_and_a_second_run_is_refused(
-    runner: CliRunner, mesh_folder: Path, tmp_path: Path
+    runner: CliRunner, mesh_folder: Path, tmp_path: Path, backend: str
 ) -> None:
-    for workers in (1, 2):
-        assert (
-            render(runner, mesh_folder, "--out", tmp_path / str(workers), "--workers", str(workers), *QUICK).exit_code
-            == 0
-        )
+    if backend == "open3d":
+        pytest.importorskip("open3d")
+    for workers in ("1", "2", "4"):
+        arguments = [
+            "--out",
+            tmp_path / workers,
+            "--workers",
+            workers,
+            "--backend",
+            backend,
+            "--channels",
+            "depth,normal",
+        ]
+        assert render(runner, mesh_folder, *arguments, *QUICK).exit_code == 0
     first = contents(tmp_path / "1")
     assert first == contents(tmp_path / "2")
+    assert first == contents(tmp_path / "4")
     assert "--resume" in one_line(render(runner, mesh_folder, "--out", tmp_path / "1", *QUICK))
     assert contents(tmp_path / "1") == first
 
