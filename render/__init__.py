@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from render.normalization import Normalized, normalize
     from render.quality import Quality, measure_quality
     from render.rasterizers import RASTERIZERS, load_rasterizer, resolve_backend
+    from render.reading.part_labels import read_part_labels, with_parts
+    from render.reading.trimesh_bridge import from_trimesh
     from render.rendering import Rendering, render_mesh
     from render.rig import RIG_FAMILIES, RIGS, Rig, Viewpoint, cameras_around, load_rig, mvcnn12
     from render.rigs.framing import fit_cameras
@@ -36,6 +38,8 @@ _HOMES = {
     "perturbed": "rigs.perturbation",
     "Quality": "quality", "measure_quality": "quality",
     "RASTERIZERS": "rasterizers", "load_rasterizer": "rasterizers", "resolve_backend": "rasterizers",
+    "read_part_labels": "reading.part_labels", "with_parts": "reading.part_labels",
+    "from_trimesh": "reading.trimesh_bridge",
     "Rendering": "rendering", "render_mesh": "rendering",
     "RIGS": "rig", "RIG_FAMILIES": "rig", "Rig": "rig", "Viewpoint": "rig",
     "cameras_around": "rig", "load_rig": "rig", "mvcnn12": "rig",
@@ -47,9 +51,9 @@ _HOMES = {
 __all__ = [
     "RASTERIZERS", "RIGS", "RIG_FAMILIES", "SAMPLERS", "Appearance", "Cameras", "Fragments", "Listing", "Material",
     "Mesh", "MeshSource", "Normalized", "Quality", "Rasterizer", "RenderConfig", "RenderError", "Rendering", "Rig",
-    "ShadeConfig", "Texture", "Viewpoint", "cameras_around", "find_meshes", "fit_cameras", "load_rasterizer",
+    "ShadeConfig", "Texture", "Viewpoint", "cameras_around", "find_meshes", "fit_cameras", "from_trimesh", "load_rasterizer",
     "load_rig", "look_at", "measure_quality", "mvcnn12", "nearest_to_origin", "normalize", "perturbed",
-    "pixel_rays", "project", "read_mesh", "render_mesh", "resolve_backend", "sample_surface",
+    "pixel_rays", "project", "read_mesh", "read_part_labels", "render_mesh", "resolve_backend", "sample_surface", "with_parts",
 ]  # fmt: skip
 
 

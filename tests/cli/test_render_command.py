@@ -94,17 +94,8 @@ def test_workers_make_no_difference_and_a_second_run_is_refused(
     if backend == "open3d":
         pytest.importorskip("open3d")
     for workers in ("1", "2", "4"):
-        arguments = [
-            "--out",
-            tmp_path / workers,
-            "--workers",
-            workers,
-            "--backend",
-            backend,
-            "--channels",
-            "depth,normal",
-        ]
-        assert render(runner, mesh_folder, *arguments, *QUICK).exit_code == 0
+        chosen = ["--workers", workers, "--backend", backend, "--channels", "depth,normal"]
+        assert render(runner, mesh_folder, "--out", tmp_path / workers, *chosen, *QUICK).exit_code == 0
     first = contents(tmp_path / "1")
     assert first == contents(tmp_path / "2")
     assert first == contents(tmp_path / "4")
