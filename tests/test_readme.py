@@ -1,6 +1,7 @@
 """The README's commands and Python run as they stand there, in a folder laid out as it says."""
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -72,6 +73,26 @@ def test_the_commands_leave_what_the_readme_says(folder: Path) -> None:
 def test_the_python_runs(folder: Path, code: str) -> None:
     done = run([sys.executable, "-c", code], folder)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_rig_and_a_backend_of_ones_own_work_as_it_says(folder: Path) -> None:
+    for code in blocks("python"):
+        if name := re.match(r"# (\w+\.py)$", code, flags=re.MULTILINE):
+            (folder / name[1]).write_text(code)
+    small = "--set image_size=16 --set num_points=16 --overwrite"
+    for command in (
+        "rigs my_rigs:tilted --out rig.png",
+        "render meshes/ --out own --rig my_rigs:tilted",
+        "render meshes/ --out own --backend every_ray:draw",
+    ):
+        assert f"`tap {command.replace('own', 'shards')}`" in README
+        extra = small if command.startswith("render") else ""
+        done = run([sys.executable, "-m", "cli.main", *shlex.split(f"{command} {extra}")], folder)
+        assert done.returncode == 0, done.stderr
+    assert (folder / "rig.png").exists()
+    record = json.loads((folder / "own" / "manifest.json").read_text())
+    assert record["config"]["backend"] == "every_ray:draw"
+    assert sum(shard["count"] for shard in record["shards"]) == 12
 
 
 def test_links_and_pictures_exist_and_nothing_is_left_to_fill_in() -> None:
