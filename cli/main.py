@@ -16,7 +16,7 @@ app = typer.Typer(
     help="Meshes to posed views to shards to a pre-trained point cloud backbone (Take-A-Photo, ICCV 2023).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 finetune = typer.Typer(help="Fine-tune a backbone on a task.", no_args_is_help=True)
