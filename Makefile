@@ -7,12 +7,12 @@ BIN := $(VENV)/bin
 LIBRARIES := libusb-1.0-0 libgl1 libegl1 libx11-6 libudev1 libidn2-0 libgomp1
 export MPLBACKEND := Agg
 
-.PHONY: demo test lint format wheel install system clean
+.PHONY: demo test lint format wheel install system compiled clean
 
-demo: install
+demo: install compiled
 	$(BIN)/tap demo --out $(DEMO)
 
-test: install
+test: install compiled
 	$(BIN)/python -m pytest -m "not slow"
 
 lint: install
@@ -47,6 +47,11 @@ system:
 	fi; \
 	$(BIN)/python -c 'import open3d' 2>/dev/null || \
 	  echo "open3d does not import here, and is not needed to render or train; to have it: sudo apt-get install $(LIBRARIES)"
+
+# numba keeps compiled code beside the sources and does not see a change in a function that another file calls: what is older
+# than the newest source is compiled anew.
+compiled:
+	@find render tap -name '*.nb[ic]' ! -newer "$$(find render tap -name '*.py' -exec ls -t {} + | head -n 1)" -delete
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
