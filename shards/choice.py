@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
 
-from shards.raw import RawReader
 from shards.reader import ShardReader
 from shards.record import ShardRecord, read_record
 
@@ -17,6 +16,12 @@ MAX_SHARDS_OPENED = 200
 """At most so many shards are searched for flagged samples."""
 
 ItemT = TypeVar("ItemT")
+
+
+def evenly(items: Sequence[ItemT], count: int) -> list[ItemT]:
+    """At most `count` of the items, evenly spaced, in their order."""
+    count = min(len(items), count)
+    return [items[place * len(items) // count] for place in range(count)]
 
 
 def take_turns(groups: Mapping[str, Sequence[ItemT]], count: int) -> list[ItemT]:
@@ -37,9 +42,7 @@ def take_turns(groups: Mapping[str, Sequence[ItemT]], count: int) -> list[ItemT]
             if left and shares[name] < len(groups[name]):
                 shares[name] += 1
                 left -= 1
-    return [
-        groups[name][position * len(groups[name]) // shares[name]] for name in names for position in range(shares[name])
-    ]
+    return [item for name in names for item in evenly(groups[name], shares[name])]
 
 
 def spread(reader: ShardReader, num_samples: int, leave_out: Collection[int] = ()) -> list[int]:
@@ -57,7 +60,7 @@ def spread(reader: ShardReader, num_samples: int, leave_out: Collection[int] = (
     return take_turns(members, num_samples)
 
 
-def flagged_first(reader: RawReader, num_samples: int) -> list[int]:
+def flagged_first(reader: ShardReader, num_samples: int) -> list[int]:
     """Global indices of flagged samples, up to half of the places, and then of samples spread over the classes.
 
     Flags take turns where not all flagged samples find a place.
@@ -67,7 +70,7 @@ def flagged_first(reader: RawReader, num_samples: int) -> list[int]:
     return chosen + spread(reader, num_samples - len(chosen), frozenset(chosen))
 
 
-def flagged_shards(reader: RawReader) -> list[int]:
+def flagged_shards(reader: ShardReader) -> list[int]:
     """Places in `reader.entries` of shards with flagged samples, at most MAX_SHARDS_OPENED of them.
 
     Each flag gets its turn, so that a rare one is found. A shard whose record was not copied along with it may hold
@@ -82,7 +85,7 @@ def flagged_shards(reader: RawReader) -> list[int]:
     return sorted(take_turns(by_rarest(flags), MAX_SHARDS_OPENED))
 
 
-def read_flags(reader: RawReader, places: Sequence[int]) -> dict[int, list[str]]:
+def read_flags(reader: ShardReader, places: Sequence[int]) -> dict[int, list[str]]:
     """Global index to flags, for every sample of the shards at these places of `reader.entries`."""
     ranges = reader.ranges()
     return {index: list(map(str, reader.meta(index)["flags"])) for place in places for index in ranges[place]}

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from shards.choice import flagged_first
+from shards.choice import evenly, flagged_first
 from shards.codec import decode_member
 from shards.errors import ShardError
 from shards.page import data_url, escaped, fill_page, script_json
 from shards.preview import camera_angles, packed_cloud, small_picture, visible_channel
-from shards.raw import RawReader
 from shards.reader import ShardReader
 from shards.schema import image_name
 from shards.storage import write_file
@@ -50,16 +49,15 @@ def gallery_page(
     """
     if not len(reader) or num_samples < 1:
         raise ShardError(f"{reader.folder}: no sample to show; it holds {len(reader)}, {num_samples} were asked for")
-    with RawReader(reader.folder, reader.split) as raw:
-        indices = flagged_first(raw, num_samples)
-        exact = _view_bytes(raw, indices) <= max_exact_bytes
-        cards, blocks = [], []
-        for place, index in enumerate(indices):
-            sample = _sample(raw, index, exact)
-            meta = sample["meta"]
-            cards.append({name: meta[name] for name in ("key", "category", "split", "source", "flags")})
-            text = script_json(sample, f"sample {meta['key']}")
-            blocks.append(f'<script type="application/json" id="sample-{place}">{text}</script>\n')
+    indices = flagged_first(reader, num_samples)
+    exact = _view_bytes(reader, indices) <= max_exact_bytes
+    cards, blocks = [], []
+    for place, index in enumerate(indices):
+        sample = _sample(reader, index, exact)
+        meta = sample["meta"]
+        cards.append({name: meta[name] for name in ("key", "category", "split", "source", "flags")})
+        text = script_json(sample, f"sample {meta['key']}")
+        blocks.append(f'<script type="application/json" id="sample-{place}">{text}</script>\n')
     name = reader.folder.resolve().name
     content = {"name": name, "total": len(reader), "num_classes": len(reader.classes), "exact": exact, "cards": cards}
     parts = {"name": escaped(name), "set": script_json(content, str(reader.folder)), "samples": "".join(blocks)}
@@ -70,7 +68,7 @@ def gallery_page(
     return Path(path)
 
 
-def _view_bytes(reader: RawReader, indices: Sequence[int]) -> int:
+def _view_bytes(reader: ShardReader, indices: Sequence[int]) -> int:
     """Size of all views that the page shows, from the tars' indexes alone."""
     total = 0
     for index in indices:
@@ -79,14 +77,12 @@ def _view_bytes(reader: RawReader, indices: Sequence[int]) -> int:
     return total
 
 
-def _shown(reader: RawReader, index: int) -> list[int]:
+def _shown(reader: ShardReader, index: int) -> list[int]:
     """Numbers of the views that the page shows of a sample."""
-    numbers = reader.images(index).get("view", [])
-    count = min(len(numbers), MAX_VIEWS)
-    return [numbers[place * len(numbers) // count] for place in range(count)]
+    return evenly(reader.images(index).get("view", []), MAX_VIEWS)
 
 
-def _sample(reader: RawReader, index: int, exact: bool) -> dict[str, Any]:
+def _sample(reader: ShardReader, index: int, exact: bool) -> dict[str, Any]:
     """What the page knows of a sample: its JSON, pictures by kind, camera angles and points."""
     images = reader.images(index)
     numbers = _shown(reader, index)
@@ -108,7 +104,7 @@ def _sample(reader: RawReader, index: int, exact: bool) -> dict[str, Any]:
     }
 
 
-def _view(reader: RawReader, index: int, number: int, exact: bool) -> str:
+def _view(reader: ShardReader, index: int, number: int, exact: bool) -> str:
     """The address of a view: its own bytes, or a smaller picture of it."""
     field = f"{image_name('view', number)}.png"
     data = reader.raw(index, field)
@@ -117,7 +113,7 @@ def _view(reader: RawReader, index: int, number: int, exact: bool) -> str:
     return data_url("image/webp", small_picture(decode_member(f"{reader.key(index)}.{field}", data)))
 
 
-def _channel(reader: RawReader, index: int, kind: str, number: int) -> str:
+def _channel(reader: ShardReader, index: int, kind: str, number: int) -> str:
     """The address of a picture of a further channel."""
     images = reader.read(index, arrays=(), views=(number,), kinds=("view", kind)).images
     picture = visible_channel(kind, images[image_name(kind, number)], images[image_name("view", number)])

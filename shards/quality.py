@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.choice import count_flags, flagged_shards
+from shards.choice import count_flags, evenly, flagged_shards
 from shards.flags import Flag, flag_title, known_flag, page_order, percent
 from shards.page import data_url, escaped, fill_page
 from shards.preview import drawn_points, small_picture
-from shards.raw import RawReader
+from shards.reader import ShardReader
 from shards.record import ShardRecord, read_record
 from shards.schema import image_name
 from shards.storage import write_file
@@ -65,7 +65,7 @@ def quality_page(folder: Path, path: Path, split: str | None = None, max_thumbna
     Raises:
         ShardError: the set is not finished, a record or shard is missing or damaged, or the file cannot be written.
     """
-    with RawReader(folder, split) as reader:
+    with ShardReader(folder, split) as reader:
         records = [read_record(reader.folder / f"{entry.name}.json") for entry in reader.entries]
         flags = count_flags(records)
         opened = flagged_shards(reader)
@@ -86,7 +86,7 @@ def quality_page(folder: Path, path: Path, split: str | None = None, max_thumbna
     return Path(path)
 
 
-def _flagged(reader: RawReader, places: Sequence[int]) -> dict[str, list[FlaggedSample]]:
+def _flagged(reader: ShardReader, places: Sequence[int]) -> dict[str, list[FlaggedSample]]:
     """Flag to its samples in these shards, the worst first."""
     found: dict[str, list[FlaggedSample]] = {}
     ranges = reader.ranges()
@@ -129,7 +129,7 @@ def _bar(flag: str, count: int, num_samples: int) -> str:
     )
 
 
-def _flag_section(reader: RawReader, flag: str, count: int, samples: Sequence[FlaggedSample], limit: int) -> str:
+def _flag_section(reader: ShardReader, flag: str, count: int, samples: Sequence[FlaggedSample], limit: int) -> str:
     """Title, meaning and the worst samples of one flag."""
     known = known_flag(flag)
     shown = samples[:limit]
@@ -144,7 +144,7 @@ def _flag_section(reader: RawReader, flag: str, count: int, samples: Sequence[Fl
     )
 
 
-def _figure(reader: RawReader, sample: FlaggedSample, flag: Flag) -> str:
+def _figure(reader: ShardReader, sample: FlaggedSample, flag: Flag) -> str:
     """A thumbnail: the view that shows the flag best, and what is known about the sample."""
     meta = reader.meta(sample.index)
     pictures, where = _telling_views(reader, sample.index, flag.shown)
@@ -162,7 +162,7 @@ def _figure(reader: RawReader, sample: FlaggedSample, flag: Flag) -> str:
     )
 
 
-def _telling_views(reader: RawReader, index: int, shown: str) -> tuple[list[NDArray[np.uint8]], str]:
+def _telling_views(reader: ShardReader, index: int, shown: str) -> tuple[list[NDArray[np.uint8]], str]:
     """The view that shows the flag best, and which it is in words; where it shows next to nothing, the fullest as well.
 
     Without views it is a drawing of the points.
@@ -170,8 +170,7 @@ def _telling_views(reader: RawReader, index: int, shown: str) -> tuple[list[NDAr
     numbers = reader.images(index).get("view", [])
     if not numbers:
         return [drawn_points(reader.read(index, arrays=("points",), views=()).arrays["points"], 0.6, 160)], ""
-    count = min(len(numbers), MAX_VIEWS)
-    chosen = [numbers[place * len(numbers) // count] for place in range(count)]
+    chosen = evenly(numbers, MAX_VIEWS)
     views = [reader.read(index, (), (number,)).images[image_name("view", number)] for number in chosen]
     best = int(np.argmax([_score(view[..., -1] > 0, shown) for view in views]))
     fullest = int(np.argmax([_score(view[..., -1] > 0, "most") for view in views]))

@@ -90,8 +90,28 @@ class ShardReader:
 
     def num_views(self, index: int) -> int:
         """How many view images the sample has; nothing is decoded."""
-        _, sample = self._locate(index)
-        return len(_image_numbers(sample, "view"))
+        return len(self.images(index).get("view", []))
+
+    def fields(self, index: int) -> dict[str, int]:
+        """The sample's members: field (`json`, `points.npy`, `view00.png`) to size in bytes; nothing is read."""
+        return {name: span.num_bytes for name, span in self._locate(index)[1].members.items()}
+
+    def images(self, index: int) -> dict[str, list[int]]:
+        """Numbers of the sample's images, ascending, by kind (`view`, `depth`, `normal`, ...); nothing is read."""
+        return _image_numbers(self._locate(index)[1])
+
+    def raw(self, index: int, field: str) -> bytes:
+        """The bytes of one member, as they stand in the tar.
+
+        Raises:
+            ShardError: the sample has no such member, or it is cut short.
+            IndexError: `index` is out of range.
+        """
+        return self._bytes(*self._locate(index), field)
+
+    def ranges(self) -> list[range]:
+        """Global indices of each shard, in the order of `entries`."""
+        return [range(*pair) for pair in zip(self._starts, self._starts[1:], strict=False)]
 
     def read(
         self,
@@ -118,7 +138,7 @@ class ShardReader:
         tar, sample = self._locate(index)
         images: dict[str, NDArray[Any]] = {}
         for kind in kinds:
-            numbers = _image_numbers(sample, kind) if views is None else views
+            numbers = _image_numbers(sample).get(kind, []) if views is None else views
             names = [image_name(kind, number) for number in numbers]
             images |= {name: self._member(tar, sample, f"{name}.png") for name in names}
         return Sample(
@@ -150,16 +170,21 @@ class ShardReader:
         return tar, tar.samples[index - self._starts[number]]
 
     @staticmethod
-    def _member(tar: _OpenTar, sample: SampleIndex, suffix: str) -> Any:
-        """Content of one member, read from its own bytes of the tar alone."""
-        span = sample.members.get(suffix)
+    def _bytes(tar: _OpenTar, sample: SampleIndex, field: str) -> bytes:
+        """One member's own bytes of the tar, and no others."""
+        span = sample.members.get(field)
         if span is None:
-            raise ShardError(f"{tar.path}: sample {sample.key} has no {suffix}; it has {', '.join(sample.members)}")
+            raise ShardError(f"{tar.path}: sample {sample.key} has no {field}; it has {', '.join(sample.members)}")
         data = os.pread(tar.descriptor, span.num_bytes, span.offset)
         if len(data) != span.num_bytes:
-            raise ShardError(f"{tar.path}: {sample.key}.{suffix} is cut short; {REWRITE}")
+            raise ShardError(f"{tar.path}: {sample.key}.{field} is cut short; {REWRITE}")
+        return data
+
+    def _member(self, tar: _OpenTar, sample: SampleIndex, field: str) -> Any:
+        """Content of one member."""
+        data = self._bytes(tar, sample, field)
         try:
-            return decode_member(f"{sample.key}.{suffix}", data)
+            return decode_member(f"{sample.key}.{field}", data)
         except ShardError as error:
             raise ShardError(f"{tar.path}: {error}") from error
 
@@ -219,7 +244,11 @@ def _check_size(path: Path, entry: ShardEntry) -> None:
         raise ShardError(f"{path}: manifest says {entry.bytes} bytes, tar has {num_bytes}; {REWRITE}")
 
 
-def _image_numbers(sample: SampleIndex, kind: str) -> list[int]:
-    """Numbers of the sample's images of one kind, ascending."""
-    names = (split_image_name(name.removesuffix(".png")) for name in sample.members if name.endswith(".png"))
-    return sorted(number for found, number in filter(None, names) if found == kind)
+def _image_numbers(sample: SampleIndex) -> dict[str, list[int]]:
+    """Numbers of the sample's images, ascending, by kind."""
+    numbers: dict[str, list[int]] = {}
+    for name in sample.members:
+        found = split_image_name(name.removesuffix(".png")) if name.endswith(".png") else None
+        if found is not None:
+            numbers.setdefault(found[0], []).append(found[1])
+    return {kind: sorted(found) for kind, found in sorted(numbers.items())}

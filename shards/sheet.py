@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from shards.choice import spread
+from shards.choice import evenly, spread
 from shards.errors import ShardError
 from shards.preview import drawn_points
 from shards.reader import ShardReader
@@ -76,8 +76,7 @@ def _strip(reader: ShardReader, index: int, views: Sequence[int] | None) -> tupl
     """A sample and its pictures, one a cell; None where it lacks the view."""
     num_views = reader.num_views(index)
     if views is None:
-        count = min(num_views, STRIP_VIEWS)
-        views = [place * num_views // count for place in range(count)]
+        views = evenly(range(num_views), STRIP_VIEWS)
     if not num_views:
         sample = reader.read(index, arrays=("points",), views=())
         turns = [np.pi / 5 + place * 2 * np.pi / STRIP_VIEWS for place in range(STRIP_VIEWS)]

@@ -4,7 +4,6 @@ import pytest
 
 from shards.build import BuildOptions, build_shards
 from shards.choice import by_rarest, flagged_first, flagged_shards, spread, take_turns
-from shards.raw import RawReader
 from shards.reader import ShardReader
 from tests.shards.synthetic import make_sample, make_sources
 
@@ -33,7 +32,7 @@ def test_spread_leaves_out(tmp_path: Path) -> None:
 
 def test_flagged_samples_come_first(tmp_path: Path) -> None:
     build_shards(make_sources(20, 0), make_sample, tmp_path, {}, BuildOptions(samples_per_shard=5, num_workers=0))
-    with RawReader(tmp_path) as reader:
+    with ShardReader(tmp_path) as reader:
         flagged = [index for index in range(20) if reader.meta(index)["flags"]]
         assert len(flagged) == 4
         picks = flagged_first(reader, 10)
@@ -46,7 +45,7 @@ def test_flagged_samples_come_first(tmp_path: Path) -> None:
 
 def test_shards_without_flags_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_shards(make_sources(20, 0), make_sample, tmp_path, {}, BuildOptions(samples_per_shard=1, num_workers=0))
-    with RawReader(tmp_path) as reader:
+    with ShardReader(tmp_path) as reader:
         places = flagged_shards(reader)
         assert len(places) == 4
         assert all(reader.meta(place)["flags"] for place in places)  # one sample a shard

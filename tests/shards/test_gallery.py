@@ -8,7 +8,6 @@ import pytest
 
 from shards.errors import ShardError
 from shards.gallery import MAX_VIEWS, gallery_page
-from shards.raw import RawReader
 from shards.reader import ShardReader
 from tests.shards.showcase import EVIL, NUM_POINTS, build_showcase
 
@@ -44,7 +43,7 @@ def test_views_are_the_tars_own_bytes(folder: Path, tmp_path: Path) -> None:
     data = blocks(path.read_text(encoding="utf-8"))
     place = next(place for place, card in enumerate(data["set"]["cards"]) if card["key"] == "thing_09")
     sample = data[f"sample-{place}"]
-    with RawReader(folder, "train") as reader:
+    with ShardReader(folder, "train") as reader:
         index = next(index for index in range(len(reader)) if reader.key(index) == "thing_09")
         views = [reader.raw(index, f"view{number:02d}.png") for number in range(2)]
     assert [base64.b64decode(url.removeprefix("data:image/png;base64,")) for url in sample["pictures"]["view"]] == views
