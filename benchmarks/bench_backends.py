@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_raster import best_seconds, keep_memory
-from machine import machine, pick_meshes
+from bench_raster import keep_memory
+from machine import best_seconds, machine, pick_meshes
 
 from render import RASTERIZERS, Mesh, RenderError, load_rasterizer, load_rig, normalize, read_mesh
 from render.camera import Cameras

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from machine import machine, pick_meshes
+from machine import best_seconds, machine, pick_meshes
 
 from render.backends import batch_plan
 from render.backends.batch_drawing import DrawBatch
@@ -39,17 +39,6 @@ from render.shading.shade import shade
 from render.shading.shade_config import ShadeConfig
 
 PATIENCE = 1800.0  # seconds, after which a worker that died is not waited for any longer
-
-
-def best_seconds(call: Callable[[], Any], repeats: int) -> float:
-    """The shortest of several timings, after one that does not count."""
-    call()
-    times = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - begin)
-    return min(times)
 
 
 def in_batches(draw: DrawBatch, requests: Sequence[tuple[Mesh, Cameras]], size: int) -> list[Fragments]:
@@ -72,7 +61,7 @@ def drawing(meshes: list[Mesh], cameras: Cameras, batch: int, repeats: int) -> d
     milliseconds, usual = {}, batch_plan.BINNED_FACES
     for name, (call, binned_faces) in ways.items():
         batch_plan.BINNED_FACES = binned_faces
-        milliseconds[name] = best_seconds(call, repeats) / len(meshes) * 1e3
+        milliseconds[name] = best_seconds(call, repeats, warm_up=True) / len(meshes) * 1e3
     batch_plan.BINNED_FACES = usual
     return {"ms_per_mesh": milliseconds, "agreement": agreement(in_batches(draw, requests, batch), requests)}
 
@@ -175,7 +164,7 @@ def main() -> None:
         "drawing": drawing(meshes, cameras, arguments.batch, arguments.repeats),
     }
     alone = load_rasterizer("pytorch3d")
-    one = best_seconds(lambda: stage(files, arguments.up, cameras, alone), 1)
+    one = best_seconds(lambda: stage(files, arguments.up, cameras, alone), 1, warm_up=True)
     served = served_stage(files, arguments.up, cameras, arguments.workers, arguments.batch)
     report["stage"] = {"one_at_a_time_seconds": one, "served": served, "ratio": one / served["seconds"]}
     report["config"] = {name: str(value) for name, value in vars(arguments).items() if name not in ("json", "folder")}

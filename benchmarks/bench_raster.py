@@ -13,14 +13,12 @@ import argparse
 import json
 import os
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from machine import machine, pick_meshes
+from machine import best_seconds, machine, pick_meshes
 
 from render.backends.rasterize_cpu import rasterize_cpu
 from render.backends.rasterize_open3d import depth_rays, rasterize_open3d
@@ -31,16 +29,6 @@ from render.rig import Viewpoint, load_rig
 from render.shading.barycentrics import barycentrics
 from render.shapes.solids import sphere
 from shards.environment import ALLOCATOR_VARIABLES
-
-
-def best_seconds(call: Callable[[], Any], repeats: int) -> float:
-    """The shortest of several timings, in seconds."""
-    times = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - begin)
-    return min(times)
 
 
 def open3d_cast(mesh: Mesh, rays: Any) -> Any:
@@ -109,16 +97,16 @@ def main() -> None:
     for path in pick_meshes(arguments.paths, arguments.num_meshes):
         mesh = normalize(read_mesh(path), arguments.up).mesh
         rasterize_cpu(mesh, cameras)
-        ours = best_seconds(lambda mesh=mesh: rasterize_cpu(mesh, cameras), arguments.repeats)  # type: ignore[misc]
-        full = best_seconds(lambda mesh=mesh: with_barycentrics(mesh, cameras), arguments.repeats)  # type: ignore[misc]
-        theirs = best_seconds(lambda mesh=mesh: open3d_cast(mesh, rays), arguments.repeats)  # type: ignore[misc]
+        ours = best_seconds(lambda mesh=mesh: rasterize_cpu(mesh, cameras), arguments.repeats)
+        full = best_seconds(lambda mesh=mesh: with_barycentrics(mesh, cameras), arguments.repeats)
+        theirs = best_seconds(lambda mesh=mesh: open3d_cast(mesh, rays), arguments.repeats)
         milliseconds = {"ours_ms": ours * 1e3, "ours_with_barycentrics_ms": full * 1e3, "open3d_ms": theirs * 1e3}
         rows.append({"faces": len(mesh.faces), **milliseconds, **compare(mesh, cameras)})
     fine = {}
     for name in ("ordered", "shuffled"):
         mesh = fine_mesh(name == "shuffled")
-        ours = best_seconds(lambda mesh=mesh: rasterize_cpu(mesh, cameras), arguments.repeats)  # type: ignore[misc]
-        theirs = best_seconds(lambda mesh=mesh: open3d_cast(mesh, rays), arguments.repeats)  # type: ignore[misc]
+        ours = best_seconds(lambda mesh=mesh: rasterize_cpu(mesh, cameras), arguments.repeats)
+        theirs = best_seconds(lambda mesh=mesh: open3d_cast(mesh, rays), arguments.repeats)
         fine[name] = {
             "faces": len(mesh.faces),
             "ours_ms": ours * 1e3,

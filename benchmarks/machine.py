@@ -1,8 +1,10 @@
-"""What the benchmarks share: the meshes they take and the machine they ran on."""
+"""What the benchmarks share: the meshes they take, how they time, and the machine they ran on."""
 
 import os
 import platform
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,18 @@ def pick_meshes(paths: list[Path], num_meshes: int) -> list[Path]:
     if not files:
         raise SystemExit(f"no mesh below {', '.join(map(str, paths))}")
     return [files[i] for i in np.unique(np.linspace(0, len(files) - 1, min(num_meshes, len(files))).astype(int))]
+
+
+def best_seconds(call: Callable[[], Any], repeats: int, warm_up: bool = False) -> float:
+    """The shortest of several timings in seconds, after a call that does not count if asked."""
+    if warm_up:
+        call()
+    times = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - begin)
+    return min(times)
 
 
 def machine() -> dict[str, Any]:

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_raster import best_seconds, keep_memory
-from machine import machine, pick_meshes
+from bench_raster import keep_memory
+from machine import best_seconds, machine, pick_meshes
 
 from cli.render_job import RenderJob
 from render.config import RenderConfig

@@ -39,9 +39,8 @@ class RenderJob:
         Raises:
             RenderError: the mesh cannot be read or drawn; the record of its shard names it relative to SRC.
         """
-        from render.rendering import (
-            render_mesh,  # with its compiler, which the process that hands out work does not need
-        )
+        # With its compiler, which the process that hands out the work does not need.
+        from render.rendering import render_mesh
 
         path = Path(source.path)
         content = file_content(path)

@@ -100,6 +100,11 @@ def checked(mesh: Mesh, where: str) -> Mesh:
     lowest, highest = int(mesh.faces.min()), int(mesh.faces.max())
     if lowest < 0 or highest >= len(mesh.vertices):
         raise RenderError(f"{where}: a face names vertex {lowest if lowest < 0 else highest} of {len(mesh.vertices)}")
-    if not np.isfinite(mesh.vertices).all() and not np.isfinite(mesh.vertices[np.unique(mesh.faces)]).all():
-        raise RenderError(f"{where}: a vertex in use is not finite (NaN or infinite)")
+    check_finite(mesh, where)
     return mesh
+
+
+def check_finite(mesh: Mesh, where: str) -> None:
+    """Raises RenderError where a vertex in use is NaN or infinite; those that no face uses may be."""
+    if not np.isfinite(mesh.vertices).all() and not np.isfinite(mesh.vertices[mesh.faces]).all():
+        raise RenderError(f"{where}: a vertex in use is not finite (NaN or infinite)")

@@ -1,7 +1,6 @@
 """The table of rasterizers, and the choice of one by name."""
 
 import dataclasses
-import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 
@@ -11,7 +10,8 @@ from render.backends.batch_drawing import DrawBatch
 from render.camera import Cameras
 from render.errors import RenderError
 from render.fragments import Fragments, Rasterizer
-from render.mesh import Mesh
+from render.mesh import Mesh, check_finite
+from render.plugin import called, imported
 
 
 def _cpu() -> Rasterizer:
@@ -39,6 +39,7 @@ def _pytorch3d() -> Rasterizer:
     return rasterize_pytorch3d
 
 
+_DUTY = "it must take a Mesh and Cameras and return Fragments"
 # Each entry imports its library only when it is chosen.
 RASTERIZERS: dict[str, Callable[[], Rasterizer]] = {"cpu": _cpu, "open3d": _open3d, "pytorch3d": _pytorch3d}
 
@@ -93,16 +94,7 @@ def load_rasterizer(name: str) -> Rasterizer:
     name = resolve_backend(name)
     if name in RASTERIZERS:
         return RASTERIZERS[name]()
-    module_name, _, function_name = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module_name), function_name)
-    except Exception as error:  # importing runs a user's code, which may fail in any way
-        raise RenderError(
-            f"backend {name!r}: {type(error).__name__}: {error}; it must be importable as package.module:function"
-        ) from error
-    if not callable(found):
-        raise RenderError(f"backend {name!r}: not callable; it must take a Mesh and Cameras and return Fragments")
-    return _CheckedRasterizer(name, found)
+    return _CheckedRasterizer(name, imported("backend", name, _DUTY))
 
 
 def load_batch_drawing(name: str) -> DrawBatch:
@@ -152,19 +144,8 @@ class _CheckedRasterizer:
     rasterize: Rasterizer
 
     def __call__(self, mesh: Mesh, cameras: Cameras, /) -> Fragments:
-        if not np.isfinite(mesh.vertices).all() and not np.isfinite(mesh.vertices[mesh.faces]).all():
-            raise RenderError("rasterize: a vertex in use is not finite")
-        try:
-            fragments = self.rasterize(mesh, cameras)
-        except (RenderError, MemoryError):
-            raise
-        except Exception as error:  # a user's code may fail in any way
-            raise RenderError(f"backend {self.name!r}: fails with {type(error).__name__}: {error}") from error
-        if not isinstance(fragments, Fragments):
-            raise RenderError(
-                f"backend {self.name!r}: returns {type(fragments).__name__}; it must take a Mesh and Cameras and return "
-                "Fragments"
-            )
+        check_finite(mesh, "rasterize")
+        fragments = called("backend", self.name, _DUTY, Fragments, self.rasterize, mesh, cameras)
         self._check(fragments, mesh, cameras)
         return fragments
 

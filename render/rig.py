@@ -4,11 +4,11 @@ A rig comes by name (`RIGS`), by name and arguments (`RIG_FAMILIES`), from a TOM
 ``package.module:function``. This file is the way in, and knows no mesh and no rasterizer.
 """
 
-import importlib
 from pathlib import Path
 
 from render.camera import Cameras
 from render.errors import RenderError
+from render.plugin import called, imported
 from render.rigs.named import RIG_FAMILIES, RIGS, mvcnn12
 from render.rigs.rig_file import RIG_SUFFIXES, FileRig
 from render.viewpoint import FIELD_OF_VIEW, PARALLEL_DISTANCE, SPHERE_FILL, Rig, Viewpoint, cameras_around
@@ -19,23 +19,16 @@ __all__ = [
 ]  # fmt: skip
 
 
+_DUTY = "it must take a Viewpoint and return Cameras"
+
+
 def checked_cameras(spec: str, rig: Rig, viewpoint: Viewpoint) -> Cameras:
     """The cameras of a rig for a viewpoint, with a user's mistakes told as such.
 
     Raises:
         RenderError: the rig fails or returns no Cameras.
     """
-    try:
-        cameras = rig(viewpoint)
-    except RenderError:
-        raise
-    except Exception as error:  # a user's code may fail in any way
-        raise RenderError(f"rig {spec!r}: fails with {type(error).__name__}: {error}") from error
-    if not isinstance(cameras, Cameras):
-        raise RenderError(
-            f"rig {spec!r}: returns {type(cameras).__name__}; it must take a Viewpoint and return Cameras"
-        )
-    return cameras
+    return called("rig", spec, _DUTY, Cameras, rig, viewpoint)
 
 
 def rig_names() -> list[str]:
@@ -67,21 +60,8 @@ def load_rig(spec: str) -> Rig:
     if spec.endswith(RIG_SUFFIXES):
         return FileRig.read(Path(spec))
     if colon:
-        return _imported(spec, name, rest)
+        rig: Rig = imported("rig", spec, _DUTY)
+        return rig
     raise RenderError(
         f"rig {spec!r} is unknown; name one of {', '.join(rig_names())}, a .toml or .json file, or package.module:function"
     )
-
-
-def _imported(spec: str, module_name: str, name: str) -> Rig:
-    try:
-        found = getattr(importlib.import_module(module_name), name)
-    except Exception as error:  # importing runs a user's code, which may fail in any way
-        raise RenderError(
-            f"rig {spec!r}: {type(error).__name__}: {error}; it must be importable as package.module:function "
-            "(the folder of the module belongs on PYTHONPATH)"
-        ) from error
-    if not callable(found):
-        raise RenderError(f"rig {spec!r}: not callable; it must take a Viewpoint and return Cameras")
-    rig: Rig = found
-    return rig

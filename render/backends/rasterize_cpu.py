@@ -13,7 +13,7 @@ from numba import njit
 from render.camera import Cameras
 from render.errors import RenderError
 from render.fragments import Fragments
-from render.mesh import Mesh
+from render.mesh import Mesh, check_finite
 
 _BITS = 14
 _UNIT = 1 << _BITS  # subpixel steps in a pixel
@@ -47,8 +47,7 @@ def rasterize_cpu(mesh: Mesh, cameras: Cameras) -> Fragments:
         raise RenderError(f"image size {size}: the cpu rasterizer draws 1 to {MAX_IMAGE_SIZE} pixels a side")
     vertices = np.ascontiguousarray(mesh.vertices, np.float64)
     faces = np.ascontiguousarray(mesh.faces, np.int32)
-    if not np.isfinite(vertices).all() and not np.isfinite(vertices[faces]).all():
-        raise RenderError("rasterize: a vertex in use is not finite")
+    check_finite(mesh, "rasterize")
     shape = (cameras.num_views, size, size)
     face, depth = np.empty(shape, np.int32), np.empty(shape, np.float32)
     pose = np.ascontiguousarray(cameras.world_to_camera[:, :3, :], np.float64)

@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from render.camera import Cameras, pixel_centers, pixel_rays
-from render.errors import RenderError
 from render.fragments import Fragments
-from render.mesh import Mesh
+from render.mesh import Mesh, check_finite
 
 
 def rasterize_open3d(mesh: Mesh, cameras: Cameras) -> Fragments:
@@ -29,8 +28,7 @@ def rasterize_open3d(mesh: Mesh, cameras: Cameras) -> Fragments:
     """
     import open3d
 
-    if not np.isfinite(mesh.vertices[mesh.faces]).all():
-        raise RenderError("rasterize: a vertex in use is not finite")
+    check_finite(mesh, "rasterize")
     scene = open3d.t.geometry.RaycastingScene(nthreads=1)
     scene.add_triangles(
         open3d.core.Tensor(np.ascontiguousarray(mesh.vertices, np.float32)),
