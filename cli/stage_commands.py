@@ -9,6 +9,8 @@ import typer
 from cli.errors import reported
 from cli.options import Config, Set, Shards, finite
 
+drawn = functools.partial(typer.Option, rich_help_panel="What is drawn")
+
 
 @reported
 def render(
@@ -46,74 +48,57 @@ def render(
         float,
         typer.Option(min=0, callback=finite, help="GB a worker may take; then its mesh counts as failed. 0: no limit."),
     ] = 0,
-    up: Annotated[
-        str | None, typer.Option(help="Up axis of the files: y or z.  (default: y)", rich_help_panel="What is drawn")
-    ] = None,
+    up: Annotated[str | None, drawn(help="Up axis of the files: y or z.  (default: y)")] = None,
     normalize: Annotated[
         str | None,
-        typer.Option(
-            help="sphere (unit sphere about the centroid) or none.  (default: sphere)", rich_help_panel="What is drawn"
-        ),
+        drawn(help="sphere (unit sphere about the centroid) or none.  (default: sphere)"),
     ] = None,
     rig: Annotated[
         str | None,
-        typer.Option(
-            help="A rig that `tap rigs` lists, a .toml or .json file, or package.module:function.  (default: mvcnn12)",
-            rich_help_panel="What is drawn",
+        drawn(
+            help="A rig that `tap rigs` lists, a .toml or .json file, or package.module:function.  (default: mvcnn12)"
         ),
     ] = None,
     projection: Annotated[
         str | None,
-        typer.Option(help="parallel or perspective.  (default: parallel)", rich_help_panel="What is drawn"),
+        drawn(help="parallel or perspective.  (default: parallel)"),
     ] = None,
     fit: Annotated[
         str | None,
-        typer.Option(
-            help="sphere (one scale for all) or object (its largest view spans the frame).  (default: sphere)",
-            rich_help_panel="What is drawn",
-        ),
+        drawn(help="sphere (one scale for all) or object (its largest view spans the frame).  (default: sphere)"),
     ] = None,
     jitter: Annotated[
         float | None,
-        typer.Option(
-            help="Degrees by which a view's direction moves at most, at random.", rich_help_panel="What is drawn"
-        ),
+        drawn(help="Degrees by which a view's direction moves at most, at random."),
     ] = None,
     roll: Annotated[
         float | None,
-        typer.Option(help="Degrees by which a camera is rolled at most, at random.", rich_help_panel="What is drawn"),
+        drawn(help="Degrees by which a camera is rolled at most, at random."),
     ] = None,
     appearance: Annotated[
         str | None,
-        typer.Option(
-            help="clay, or material: the meshes' own colours.  (default: clay)", rich_help_panel="What is drawn"
-        ),
+        drawn(help="clay, or material: the meshes' own colours.  (default: clay)"),
     ] = None,
     channels: Annotated[
         str | None,
-        typer.Option(
+        drawn(
             help="Further images of each view, e.g. depth,normal,part.",
-            rich_help_panel="What is drawn",
             show_default=False,
         ),
     ] = None,
     points: Annotated[
         str | None,
-        typer.Option(
-            help="area (uniform), poisson (blue noise) or farthest (FPS of 4x).  (default: area)",
-            rich_help_panel="What is drawn",
-        ),
+        drawn(help="area (uniform), poisson (blue noise) or farthest (FPS of 4x).  (default: area)"),
     ] = None,
     antialias: Annotated[
         bool,
-        typer.Option("--antialias", help="Average the colour of 9 samples a pixel.", rich_help_panel="What is drawn"),
+        drawn("--antialias", help="Average the colour of 9 samples a pixel."),
     ] = False,
     backend: Annotated[
         str | None,
-        typer.Option(
+        drawn(
             help="auto (pytorch3d where it and a GPU are there, else cpu), cpu, open3d, pytorch3d or package.module:function."
-            "  (default: cpu)",
-            rich_help_panel="What is drawn",
+            "  (default: cpu)"
         ),
     ] = None,
     config: Config = None,
