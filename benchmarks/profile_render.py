@@ -32,7 +32,7 @@ from render.rendering import cameras_of
 from render.rig import load_rig
 from render.sample import area_points, points_with_normals
 from render.shading.shade import shade
-from shards import Source, encode_sample
+from shards import Source, pack_sample
 from shards.png import COMPRESS_LEVEL
 from shards.tar import TarWriter
 
@@ -58,7 +58,7 @@ def stages(file: Path, config: RenderConfig) -> dict[str, tuple[Callable[[], Any
     source = Source(str(file), file.name, "class", "train", "k")
     job = RenderJob(config, rig)
     sample = job(source)
-    members = encode_sample(sample)
+    packed = pack_sample(sample)
 
     def draw_points() -> Any:
         drawn = area_points(mesh, normalized.face_areas, config.num_points, generator_for(0, "k"))
@@ -72,10 +72,10 @@ def stages(file: Path, config: RenderConfig) -> dict[str, tuple[Callable[[], Any
 
     def tar() -> Any:
         writer = TarWriter(_Nowhere())
-        writer.add(sample)
+        writer.add(packed)
         return writer
 
-    whole = b"".join(data for _, data in members)
+    whole = b"".join(data for _, data in packed.members)
     return {
         "read": (lambda: read_mesh(file), lambda: file.read_bytes().split()),
         "hash of the file": (lambda: hashlib.sha256(content).hexdigest(), lambda: hashlib.sha256(content).hexdigest()),
@@ -85,9 +85,9 @@ def stages(file: Path, config: RenderConfig) -> dict[str, tuple[Callable[[], Any
         "shade": (lambda: shade(mesh, cameras, fragments, config.shade), views.copy),
         "sample": (draw_points, lambda: generator_for(0, "k").random((config.num_points, 3))),
         "quality": (quality, None),
-        "encode": (lambda: encode_sample(sample), encode_floor),
+        "encode": (lambda: pack_sample(sample), encode_floor),
         "encode and tar": (tar, lambda: (encode_floor(), hashlib.sha256(whole).hexdigest())),
-        "whole mesh": (lambda: encode_sample(job(source)), None),
+        "whole mesh": (lambda: pack_sample(job(source)), None),
     }
 
 

@@ -15,7 +15,7 @@ from cli.estimate import Estimate, Probe, parallel_seconds, probe_places, total_
 from render.errors import RenderError
 from render.finding.layouts import SPLITS
 from render.finding.listing import Listing
-from shards import Sample, Source, plan_shards
+from shards import Sample, Source, pack_sample, plan_shards
 from shards.tar import TarWriter
 
 _SHOWN_CLASSES = 30
@@ -134,7 +134,7 @@ def _timed(make_sample: Callable[[Source], Sample], source: Source) -> tuple[flo
     """Seconds to make and encode a sample, and the bytes that it fills in a shard."""
     tar = TarWriter(_Nowhere())
     began_at = time.perf_counter()
-    tar.add(make_sample(source))
+    tar.add(pack_sample(make_sample(source)))
     return time.perf_counter() - began_at, tar.num_bytes
 
 

@@ -13,7 +13,9 @@ Set = Annotated[
 Config = Annotated[
     Path | None, typer.Option("--config", help="TOML file of settings; --set and other options win.", metavar="FILE")
 ]
-Shards = Annotated[Path, typer.Argument(help="Folder of shards, as `tap render` writes it.", show_default=False)]
+Shards = Annotated[
+    str, typer.Argument(help="Folder of shards, as `tap render` writes it, or its URL (s3://...).", show_default=False)
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")]
 
 

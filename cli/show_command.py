@@ -10,11 +10,14 @@ from shards import ShardError, ShardReader
 from shards.gallery import gallery_page
 from shards.quality import quality_page
 from shards.sheet import contact_sheet
+from shards.store import Location, folder_name
 
 SHEET, GALLERY, QUALITY = "contact_sheet.png", "gallery.html", "quality.html"
 
 
-def show_shards(shards: Path, out: Path | None, split: str | None, num_samples: int, open_browser: bool) -> list[Path]:
+def show_shards(
+    shards: Location, out: Path | None, split: str | None, num_samples: int, open_browser: bool
+) -> list[Path]:
     """Writes the sheet, the gallery and the page about quality; earlier ones of these names are replaced.
 
     Args:
@@ -31,7 +34,7 @@ def show_shards(shards: Path, out: Path | None, split: str | None, num_samples: 
         ShardError: no manifest, an unfinished set, an unknown split, a damaged shard, or a folder that cannot be written.
     """
     console = Console(highlight=False)
-    folder = out if out is not None else Path(f"{shards.resolve().name}-show")
+    folder = out if out is not None else Path(f"{folder_name(shards)}-show")
     with ShardReader(shards, split) as reader:
         _make_folder(folder)
         paths = [contact_sheet(reader, folder / SHEET), gallery_page(reader, folder / GALLERY, num_samples)]

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.progress import TrainProgress
+from shards.store import Location
 from tap.config import configured
 from tap.errors import TapError
 
@@ -17,7 +18,7 @@ Config = TypeVar("Config", bound=BaseModel)
 
 
 def pretrain_run(
-    shards: Path, out: Path, preset: str, config_file: Path | None, overrides: list[str], resume: bool
+    shards: Location, out: Path, preset: str, config_file: Path | None, overrides: list[str], resume: bool
 ) -> dict[str, Any]:
     """The whole of `tap pretrain`; returns what `tap.tasks.pretrain.pretrain` does."""
     from tap.tasks.pretrain import PRETRAIN_PRESETS, pretrain
@@ -45,7 +46,7 @@ def pretraining_line(metrics: dict[str, Any]) -> str:
 
 
 def classification_run(
-    shards: Path,
+    shards: Location,
     out: Path,
     init: Path | None,
     preset: str,

@@ -12,7 +12,7 @@ from shards.errors import ShardError
 
 if TYPE_CHECKING:
     from shards.build import BuildOptions, BuildReport, build_shards
-    from shards.codec import decode_member, encode_sample
+    from shards.codec import PackedSample, decode_member, pack_sample
     from shards.engine import ENGINES, Engine
     from shards.gallery import gallery_page
     from shards.key import sanitize_key, unique_keys
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from shards.record import Failure, Manifest, ShardEntry, ShardRecord, config_hash, read_manifest, read_record
     from shards.schema import SCHEMA_VERSION, Normalization, Sample, SampleMeta
     from shards.sheet import contact_sheet
+    from shards.store import Store, open_store
     from shards.writer import MakeSample, ShardJob, write_shard
 
 _HOMES = {
@@ -32,7 +33,8 @@ _HOMES = {
     "BuildReport": "build",
     "build_shards": "build",
     "decode_member": "codec",
-    "encode_sample": "codec",
+    "PackedSample": "codec",
+    "pack_sample": "codec",
     "ENGINES": "engine",
     "Engine": "engine",
     "EngineOptions": "options",
@@ -60,6 +62,8 @@ _HOMES = {
     "Sample": "schema",
     "SampleMeta": "schema",
     "contact_sheet": "sheet",
+    "Store": "store",
+    "open_store": "store",
     "MakeSample": "writer",
     "ShardJob": "writer",
     "write_shard": "writer",
@@ -78,6 +82,7 @@ __all__ = [
     "Manifest",
     "Normalization",
     "OnProgress",
+    "PackedSample",
     "Progress",
     "Sample",
     "SampleMeta",
@@ -88,14 +93,16 @@ __all__ = [
     "ShardReader",
     "ShardRecord",
     "Source",
+    "Store",
     "build_shards",
     "config_hash",
     "contact_sheet",
     "decode_member",
-    "encode_sample",
     "epoch_order",
     "gallery_page",
     "ignore_progress",
+    "open_store",
+    "pack_sample",
     "plan_shards",
     "quality_page",
     "read_manifest",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -17,10 +16,10 @@ from shards.options import EngineOptions
 from shards.plan import ShardPlan, Source, plan_shards
 from shards.progress import OnProgress, Progress, ignore_progress
 from shards.record import Failure, Manifest, ShardRecord, config_hash, write_manifest
-from shards.resume import check_same_job, clear_set, finished_records, set_files
+from shards.resume import check_same_job, clear_set, finished_records, remove_unfinished, set_files
 from shards.schema import SCHEMA_VERSION
 from shards.signals import exit_on_terminate
-from shards.storage import TEMPORARY_FILE, locked_folder, remove_files
+from shards.store import Location, Store, open_store
 from shards.writer import MakeSample, ShardJob
 
 
@@ -32,6 +31,9 @@ class BuildOptions(EngineOptions):
         None, ge=0, description="stop when the finished shards hold more failed sources than this; no limit by default"
     )
     resume: bool = Field(False, description="go on with a set, doing only what no valid record proves done")
+    retry_failed: bool = Field(
+        False, description="as resume, and try the failed sources of finished shards again; their samples are kept"
+    )
     overwrite: bool = Field(False, description="remove the set in the folder first, and nothing else")
     engine: str = Field("local", description="where the work is done, see ENGINES")
 
@@ -60,19 +62,19 @@ class BuildReport:
 def build_shards(
     sources: Sequence[Source],
     make_sample: MakeSample,
-    folder: Path,
+    location: Location,
     config: dict[str, Any],
     options: BuildOptions | None = None,
     on_progress: OnProgress = ignore_progress,
     failure_types: tuple[type[Exception], ...] = (),
 ) -> BuildReport:
-    """Makes a sample of every source and leaves a finished set of shards in the folder.
+    """Makes a sample of every source and leaves a finished set of shards at the location.
 
     Args:
         sources: what to turn into samples, in any order.
         make_sample: source to sample; picklable by reference if there are workers. They are spawned: a script must call
             this below `if __name__ == "__main__":`.
-        folder: created where missing.
+        location: a folder, created where missing, or a URL such as s3://bucket/folder.
         config: everything the samples depend on besides the sources; stored in the manifest and compared on resume.
             `samples_per_shard` is added to it.
         options: defaults where None.
@@ -89,15 +91,15 @@ def build_shards(
         SystemExit: the process got SIGTERM; finished shards are kept and nothing else is left.
     """
     options = options or BuildOptions()
-    if options.resume and options.overwrite:
+    if (options.resume or options.retry_failed) and options.overwrite:
         raise ShardError("resume keeps what is in the folder, overwrite removes it: choose one of them")
     if options.engine not in ENGINES:
         raise ShardError(f"engine {options.engine!r} is unknown; known are {', '.join(ENGINES)}")
     plans = plan_shards(sources, options.samples_per_shard)
     blank = _blank_manifest(sources, config, options.samples_per_shard)
-    folder = Path(folder)
-    with locked_folder(folder), exit_on_terminate():
-        done = _prepare(folder, plans, blank, options)
+    store = open_store(location)
+    with store.claimed(), exit_on_terminate():
+        done = _prepare(store, plans, blank, options)
         open_plans = [plan for plan in plans if plan.name not in done]
         limit = _FailureLimit(options.max_failures, len(sources))
         if done:
@@ -105,12 +107,12 @@ def build_shards(
         limit.count([failure for plan in plans if plan.name in done for failure in done[plan.name].failures])
         if open_plans:
             # A manifest without shards comes first: it tells the config of a run that gets killed.
-            write_manifest(folder, blank)
-            job = ShardJob(make_sample, folder, blank.config_hash, failure_types)
+            write_manifest(store, blank)
+            job = ShardJob(make_sample, store, blank.config_hash, failure_types, salvage=options.retry_failed)
             written = ENGINES[options.engine](open_plans, job, options, limit.watching(on_progress))
             done |= {record.name: record for record in written}
         records = [done[plan.name] for plan in plans]
-        write_manifest(folder, blank.model_copy(update={"shards": tuple(record.entry() for record in records)}))
+        write_manifest(store, blank.model_copy(update={"shards": tuple(record.entry() for record in records)}))
     return _report(records, len(open_plans))
 
 
@@ -155,22 +157,26 @@ def _blank_manifest(sources: Sequence[Source], config: dict[str, Any], samples_p
 
 
 def _prepare(
-    folder: Path, plans: Sequence[ShardPlan], blank: Manifest, options: BuildOptions
+    store: Store, plans: Sequence[ShardPlan], blank: Manifest, options: BuildOptions
 ) -> dict[str, ShardRecord]:
-    """Makes the folder fit for writing; returns the records, by name, of the shards that need not be written."""
-    present = set_files(folder)
-    if present and not (options.resume or options.overwrite):
+    """Makes the store fit for writing; returns the records, by name, of the shards that need not be written."""
+    present = set_files(store)
+    going_on = options.resume or options.retry_failed
+    if present and not (going_on or options.overwrite):
         raise ShardError(
-            f"{folder}: holds {present[0].name} of an earlier run; --resume goes on with it, --overwrite removes it"
+            f"{store.location}: holds {present[0]} of an earlier run; --resume goes on with it, --overwrite removes it"
         )
     if options.overwrite:
-        clear_set(folder, {plan.name for plan in plans})
+        clear_set(store, {plan.name for plan in plans})
         return {}
+    remove_unfinished(store)
     if not present:
         return {}
-    check_same_job(folder, plans, blank)
-    remove_files(folder, TEMPORARY_FILE)
-    return finished_records(folder, plans, blank.config_hash)
+    check_same_job(store, plans, blank)
+    done = finished_records(store, plans, blank.config_hash)
+    if options.retry_failed:
+        done = {name: record for name, record in done.items() if not record.failures}
+    return done
 
 
 def _report(records: Sequence[ShardRecord], num_written: int) -> BuildReport:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
 
 from shards.reader import ShardReader
-from shards.record import ShardRecord, read_record
+from shards.record import RECORD, ShardRecord, decode_record
 
 MAX_LOOKED_AT = 4096
 """About so many samples, evenly spaced, are asked for their class, so that a page about a huge set takes no hour."""
@@ -77,9 +77,10 @@ def flagged_shards(reader: ShardReader) -> list[int]:
     anything, so it counts as flagged.
     """
     flags: dict[int, list[str]] = {}
+    records = reader.store.read_many([entry.name + RECORD for entry in reader.entries])
     for place, entry in enumerate(reader.entries):
-        path = reader.folder / f"{entry.name}.json"
-        found = sorted(read_record(path).flags) if path.is_file() else [""]
+        record = records.get(entry.name + RECORD)
+        found = [""] if record is None else sorted(decode_record(record, entry.name).flags)
         if found:
             flags[place] = found
     return sorted(take_turns(by_rarest(flags), MAX_SHARDS_OPENED))

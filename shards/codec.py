@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,25 @@ from numpy.typing import NDArray
 from shards.errors import ShardError
 from shards.key import KEY_PATTERN
 from shards.png import decode_png, encode_png
-from shards.schema import Sample, check_array, check_image, check_sample
+from shards.schema import Sample, check_array, check_image, check_meta, check_sample
 
-_EXTENSIONS = (".json", ".npy", ".png")
+_LARGEST = {".json": 1 << 26, ".npy": 1 << 32, ".png": 1 << 28}
+"""Extensions of members, with the most bytes that are read of one: more is damage or an attack, not a sample."""
+
+
+@dataclass(frozen=True, eq=False)
+class PackedSample:
+    """One sample as it is stored.
+
+    Attributes:
+        key: the sample's key.
+        meta: the content of `K.json`, see SampleMeta.
+        members: (name, bytes), sorted by name, `K.json` among them.
+    """
+
+    key: str
+    meta: dict[str, Any]
+    members: tuple[tuple[str, bytes], ...]
 
 
 def split_member(name: str) -> tuple[str, str]:
@@ -28,13 +45,24 @@ def split_member(name: str) -> tuple[str, str]:
         ShardError: the name is not `KEY.json`, `KEY.NAME.npy` or `KEY.NAME.png`.
     """
     key, _, suffix = name.partition(".")
-    if not KEY_PATTERN.fullmatch(key) or not f".{suffix}".endswith(_EXTENSIONS):
+    if not KEY_PATTERN.fullmatch(key) or not f".{suffix}".endswith(tuple(_LARGEST)):
         raise ShardError(f"{name!r} is no member of a sample; those are KEY.json, KEY.NAME.npy and KEY.NAME.png")
     return key, suffix
 
 
-def encode_sample(sample: Sample) -> list[tuple[str, bytes]]:
-    """The sample's members as (name, bytes), sorted by name, ready for the tar.
+def check_size(name: str, num_bytes: int) -> None:
+    """Compares a member's size with what such a member may have.
+
+    Raises:
+        ShardError: it is larger; the message names the member.
+    """
+    largest = _LARGEST[name[name.rindex(".") :]]
+    if num_bytes > largest:
+        raise ShardError(f"{name}: {num_bytes:,} bytes, more than the {largest:,} that such a member may have")
+
+
+def pack_sample(sample: Sample) -> PackedSample:
+    """The sample as it is stored, ready for the tar.
 
     Raises:
         ShardError: the sample does not keep the contract; the message names the key and the member.
@@ -46,7 +74,20 @@ def encode_sample(sample: Sample) -> list[tuple[str, bytes]]:
         members += [(f"{sample.key}.{name}.png", encode_png(image)) for name, image in sample.images.items()]
     except ShardError as error:
         raise ShardError(f"sample {sample.key}: {error}") from error
-    return sorted(members)
+    return PackedSample(sample.key, sample.meta, tuple(sorted(members)))
+
+
+def with_meta(packed: PackedSample, key: str, meta: dict[str, Any]) -> PackedSample:
+    """The same arrays and images, byte for byte, with another JSON and perhaps another key.
+
+    Raises:
+        ShardError: the JSON does not keep the contract.
+    """
+    check_meta(key, meta)
+    members = [
+        (f"{key}.{split_member(name)[1]}", data) for name, data in packed.members if split_member(name)[1] != "json"
+    ]
+    return PackedSample(key, meta, tuple(sorted([*members, (f"{key}.json", encode_json(meta))])))
 
 
 def decode_member(name: str, data: bytes) -> Any:
@@ -63,6 +104,7 @@ def decode_member(name: str, data: bytes) -> Any:
         ShardError: the name or the content does not keep the contract; the message names the member.
     """
     _, suffix = split_member(name)
+    check_size(name, len(data))
     try:
         if suffix == "json":
             return decode_json(data)

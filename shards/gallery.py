@@ -6,7 +6,6 @@ The file holds all it shows, so it opens offline, and each sample's pictures are
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from shards.choice import evenly, flagged_first
@@ -16,7 +15,7 @@ from shards.page import data_url, escaped, fill_page, script_json
 from shards.preview import camera_angles, packed_cloud, small_picture, visible_channel
 from shards.reader import ShardReader
 from shards.schema import image_name
-from shards.storage import write_file
+from shards.store import LocationT, folder_name, write_file
 
 MAX_VIEWS = 24
 """Views of a sample on the page, evenly spaced where it has more."""
@@ -28,8 +27,8 @@ _LABELS = ("colors", "part", "semantic", "instance")
 
 
 def gallery_page(
-    reader: ShardReader, path: Path, num_samples: int = 200, max_exact_bytes: int = MAX_EXACT_BYTES
-) -> Path:
+    reader: ShardReader, path: LocationT, num_samples: int = 200, max_exact_bytes: int = MAX_EXACT_BYTES
+) -> LocationT:
     """Writes a gallery of the set: one HTML file that needs no network and no other file.
 
     Flagged samples come first and take up to half of the places; the others are spread over the classes. The choice and
@@ -48,7 +47,9 @@ def gallery_page(
         ShardError: the reader is empty, a shard is damaged, or the file cannot be written.
     """
     if not len(reader) or num_samples < 1:
-        raise ShardError(f"{reader.folder}: no sample to show; it holds {len(reader)}, {num_samples} were asked for")
+        raise ShardError(
+            f"{reader.store.location}: no sample to show; it holds {len(reader)}, {num_samples} were asked for"
+        )
     indices = flagged_first(reader, num_samples)
     exact = _view_bytes(reader, indices) <= max_exact_bytes
     cards, blocks = [], []
@@ -58,14 +59,13 @@ def gallery_page(
         cards.append({name: meta[name] for name in ("key", "category", "split", "source", "flags")})
         text = script_json(sample, f"sample {meta['key']}")
         blocks.append(f'<script type="application/json" id="sample-{place}">{text}</script>\n')
-    name = reader.folder.resolve().name
+    name = folder_name(reader.store.location)
     content = {"name": name, "total": len(reader), "num_classes": len(reader.classes), "exact": exact, "cards": cards}
-    parts = {"name": escaped(name), "set": script_json(content, str(reader.folder)), "samples": "".join(blocks)}
+    parts = {"name": escaped(name), "set": script_json(content, reader.store.location), "samples": "".join(blocks)}
     page = fill_page(
         "gallery.html", ["page.css", "gallery.css", "detail.css"], ["cloud.js", "detail.js", "gallery.js"], parts
     )
-    write_file(Path(path), page)
-    return Path(path)
+    return write_file(path, page)
 
 
 def _view_bytes(reader: ShardReader, indices: Sequence[int]) -> int:

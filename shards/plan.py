@@ -13,7 +13,7 @@ from shards.errors import ShardError
 from shards.key import KEY_PATTERN
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # held by the million
 class Source:
     """One thing that should become one sample.
 

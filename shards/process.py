@@ -15,7 +15,6 @@ from shards.attempt import Attempt, Cause
 from shards.options import EngineOptions
 from shards.plan import Source
 from shards.progress import Progress
-from shards.storage import remove_files, temporary_files_of
 from shards.worker import NO_SOURCE, Message, Slot, work
 from shards.writer import ShardJob
 
@@ -41,7 +40,7 @@ class WorkerProcess:
         self.is_ready = False
         self.has_ended = False
         self.reported = Progress()
-        self._folder = job.folder
+        self._store = job.store
         self._slot = context.RawValue(Slot, NO_SOURCE, 0.0)
         self._connection, child_end = context.Pipe()
         # A daemon is ended by multiprocessing itself if all else is cut short.
@@ -107,7 +106,8 @@ class WorkerProcess:
         """Ends the process at once, with its unfinished file; what it has sent can still be read."""
         self._process.kill()
         self._process.join()
-        remove_files(self._folder, temporary_files_of(self._process_id))
+        for name in self._store.unfinished(self._process_id):
+            self._store.remove(name)
 
     def dismiss(self) -> None:
         """Tells an idle process that there is no more to do; `kill` must still follow."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +13,9 @@ from shards.flags import Flag, flag_title, known_flag, page_order, percent
 from shards.page import data_url, escaped, fill_page
 from shards.preview import drawn_points, small_picture
 from shards.reader import ShardReader
-from shards.record import ShardRecord, read_record
+from shards.record import ShardRecord, read_records
 from shards.schema import image_name
-from shards.storage import write_file
+from shards.store import Location, LocationT, write_file
 
 MAX_FAILURES = 1000
 """Failed sources on the page; the records list all."""
@@ -48,13 +47,15 @@ class FlaggedSample:
         return (*((value is None, -(value or 0.0)) for value in self.badness), self.key)
 
 
-def quality_page(folder: Path, path: Path, split: str | None = None, max_thumbnails: int = MAX_THUMBNAILS) -> Path:
+def quality_page(
+    location: Location, path: LocationT, split: str | None = None, max_thumbnails: int = MAX_THUMBNAILS
+) -> LocationT:
     """Writes a page with counts of failures and flags, the reasons of the failures, and the worst samples of each flag.
 
     Only shards with flagged samples are opened, at most MAX_SHARDS_OPENED; the page says where that left some out.
 
     Args:
-        folder: a finished set.
+        location: a finished set.
         path: where the page goes; its folder exists.
         split: only this split; None for all.
         max_thumbnails: at most so many samples of each flag.
@@ -65,8 +66,8 @@ def quality_page(folder: Path, path: Path, split: str | None = None, max_thumbna
     Raises:
         ShardError: the set is not finished, a record or shard is missing or damaged, or the file cannot be written.
     """
-    with ShardReader(folder, split) as reader:
-        records = [read_record(reader.folder / f"{entry.name}.json") for entry in reader.entries]
+    with ShardReader(location, split) as reader:
+        records = read_records(reader.store, [entry.name for entry in reader.entries])
         flags = count_flags(records)
         opened = flagged_shards(reader)
         found = _flagged(reader, opened)
@@ -82,8 +83,7 @@ def quality_page(folder: Path, path: Path, split: str | None = None, max_thumbna
             "flags": "".join(sections),
             "failures": _failure_section(records),
         }
-    write_file(Path(path), fill_page("quality.html", ["page.css", "quality.css"], [], parts))
-    return Path(path)
+    return write_file(path, fill_page("quality.html", ["page.css", "quality.css"], [], parts))
 
 
 def _flagged(reader: ShardReader, places: Sequence[int]) -> dict[str, list[FlaggedSample]]:

@@ -6,26 +6,33 @@ for several threads.
 
 from __future__ import annotations
 
-import os
+import logging
+import zlib
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import accumulate
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.codec import decode_member
+from shards.codec import check_size, decode_member
 from shards.errors import ShardError
+from shards.index import SampleIndex, Span, decode_index, member_name
 from shards.order import epoch_order
-from shards.record import MANIFEST_NAME, Manifest, ShardEntry, read_manifest
+from shards.record import INDEX, MANIFEST_NAME, TAR, Manifest, ShardEntry, read_manifest
 from shards.schema import SCHEMA_VERSION, Sample, image_name, split_image_name
-from shards.tar import REWRITE, SampleIndex, read_index
+from shards.store import Location, Store, open_store
+from shards.tar import REPAIR, read_index
 
 MAX_OPEN_TARS = 64
 """Tars that a reader keeps open; a group of `epoch_order` fits in with room to spare."""
+
+FIRST_WITH_INDEX = (1, 2)
+"""Schema version from which on each shard has its index."""
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_ARRAYS = ("points", "world_to_camera", "intrinsics")
 
@@ -34,34 +41,33 @@ class ShardReader:
     """The samples of one split, or of all, by global index: shards in the order of the manifest, samples as in the tar.
 
     Attributes:
-        folder: the set's folder.
+        store: where the set lies.
         split: the split that was asked for; None for all.
         entries: manifest lines of the shards in use.
         classes: class names in the order of their label indices.
         config: the config that the set was made with.
     """
 
-    def __init__(self, folder: str | Path, split: str | None = None) -> None:
+    def __init__(self, location: Location, split: str | None = None) -> None:
         """Reads the manifest and looks at each tar's size.
 
         Args:
-            folder: holds manifest.json and the tars.
+            location: path or URL of the folder that holds manifest.json and the tars.
             split: only this split's shards; None for all.
 
         Raises:
-            ShardError: no manifest, an unfinished or foreign one, an unknown split, or a tar that is missing or does
-                not have the recorded size.
+            ShardError: no manifest, an unfinished or foreign one, an unknown split, an index that is missing, or a tar
+                that is missing or does not have the recorded size.
         """
-        self.folder = Path(folder)
+        self.store = open_store(location)
         self.split = split
-        manifest = _trusted_manifest(self.folder)
-        self.entries = _entries_of(manifest, split, self.folder)
+        manifest = _trusted_manifest(self.store)
+        self.entries = _entries_of(manifest, split, self.store.location)
         self.classes: tuple[str, ...] = tuple(sorted(manifest.classes, key=lambda name: manifest.classes[name]))
         self.config = manifest.config
         self._starts = [0, *accumulate(entry.count for entry in self.entries)]
         self._open: OrderedDict[int, _OpenTar] = OrderedDict()
-        for entry in self.entries:
-            _check_size(self._path(entry), entry)
+        self._has_index = _check_files(self.store, self.entries, manifest)
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -152,17 +158,14 @@ class ShardReader:
         """Global indices in the order of one epoch, see `epoch_order`: (len,) int64."""
         return epoch_order([entry.count for entry in self.entries], seed, epoch, shards_in_group)
 
-    def _path(self, entry: ShardEntry) -> Path:
-        return self.folder / f"{entry.name}.tar"
-
     def _locate(self, index: int) -> tuple[_OpenTar, SampleIndex]:
         """The open tar that holds a global index, and the sample's place in it."""
         if not 0 <= index < len(self):
-            raise IndexError(f"sample {index} of {len(self)} in {self.folder}")
+            raise IndexError(f"sample {index} of {len(self)} in {self.store.location}")
         number = bisect_right(self._starts, index) - 1
         tar = self._open.get(number)
         if tar is None:
-            tar = _OpenTar(self._path(self.entries[number]), self.entries[number])
+            tar = _OpenTar(self.store, self.entries[number], self._has_index)
             self._open[number] = tar
             if len(self._open) > MAX_OPEN_TARS:
                 self._open.popitem(last=False)[1].close()
@@ -171,77 +174,109 @@ class ShardReader:
 
     @staticmethod
     def _bytes(tar: _OpenTar, sample: SampleIndex, field: str) -> bytes:
-        """One member's own bytes of the tar, and no others."""
+        """One member's bytes, as they were written."""
         span = sample.members.get(field)
         if span is None:
             raise ShardError(f"{tar.path}: sample {sample.key} has no {field}; it has {', '.join(sample.members)}")
-        data = os.pread(tar.descriptor, span.num_bytes, span.offset)
-        if len(data) != span.num_bytes:
-            raise ShardError(f"{tar.path}: {sample.key}.{field} is cut short; {REWRITE}")
-        return data
+        return tar.read(member_name(sample.key, field), span)
 
     def _member(self, tar: _OpenTar, sample: SampleIndex, field: str) -> Any:
         """Content of one member."""
         data = self._bytes(tar, sample, field)
         try:
-            return decode_member(f"{sample.key}.{field}", data)
+            return decode_member(member_name(sample.key, field), data)
         except ShardError as error:
             raise ShardError(f"{tar.path}: {error}") from error
 
 
 class _OpenTar:
-    """A tar's descriptor and index, checked against the manifest."""
+    """A tar that is open, and where its samples lie, checked against the manifest."""
 
-    def __init__(self, path: Path, entry: ShardEntry) -> None:
-        self.path = path
+    def __init__(self, store: Store, entry: ShardEntry, has_index: bool) -> None:
+        self.path = store.path(entry.name + TAR)
+        if store.size(entry.name + TAR) != entry.bytes:
+            raise ShardError(_size_line(self.path, store.size(entry.name + TAR), entry))
+        self._file = store.open(entry.name + TAR)
         try:
-            # A file object rather than a bare descriptor: one that is dropped closes itself.
-            self._file = path.open("rb", buffering=0)
-        except OSError as error:
-            raise ShardError(f"{path}: cannot be opened: {error.strerror}") from error
-        self.descriptor = self._file.fileno()
-        try:
-            self.samples = read_index(self.descriptor, str(path))
+            if has_index:
+                index = entry.name + INDEX
+                self.samples = decode_index(store.read(index), store.path(index))
+            else:
+                self.samples = read_index(self._file, self.path)
             if len(self.samples) != entry.count:
                 raise ShardError(
-                    f"{path}: manifest says {entry.count} samples, tar holds {len(self.samples)}; {REWRITE}"
+                    f"{self.path}: manifest says {entry.count} samples, tar holds {len(self.samples)}; {REPAIR}"
                 )
         except BaseException:
             self.close()
             raise
 
+    def read(self, name: str, span: Span) -> bytes:
+        """One member's own bytes of the tar, compared with its CRC-32."""
+        check_size(name, span.num_bytes)
+        data = self._file.pread(span.offset, span.num_bytes)
+        if len(data) != span.num_bytes:
+            raise ShardError(f"{self.path}: {name} is cut short; {REPAIR}")
+        if span.crc32 is not None and zlib.crc32(data) != span.crc32:
+            raise ShardError(f"{self.path}: {name} is not as it was written, its CRC-32 differs; {REPAIR}")
+        return data
+
     def close(self) -> None:
         self._file.close()
 
 
-def _trusted_manifest(folder: Path) -> Manifest:
+def _trusted_manifest(store: Store) -> Manifest:
     """The manifest, if it is there, finished, and of a schema that this reader knows."""
-    if not (folder / MANIFEST_NAME).is_file():
-        raise ShardError(f"{folder}: no {MANIFEST_NAME} here; expected the output folder of `tap render`")
-    manifest = read_manifest(folder)
+    if store.size(MANIFEST_NAME) is None:
+        raise ShardError(f"{store.location}: no {MANIFEST_NAME} here; expected what `tap render --out` writes")
+    manifest = read_manifest(store)
     if manifest.schema_version.split(".")[0] != SCHEMA_VERSION.split(".")[0]:
-        raise ShardError(f"{folder}: samples of schema {manifest.schema_version}, this version reads {SCHEMA_VERSION}")
+        raise ShardError(
+            f"{store.location}: samples of schema {manifest.schema_version}, this version reads {SCHEMA_VERSION}"
+        )
     if not manifest.shards:
-        raise ShardError(f"{folder}: the run that writes this set has not finished; finish it with --resume")
+        raise ShardError(f"{store.location}: the run that writes this set has not finished; finish it with --resume")
     return manifest
 
 
-def _entries_of(manifest: Manifest, split: str | None, folder: Path) -> tuple[ShardEntry, ...]:
+def _entries_of(manifest: Manifest, split: str | None, location: str) -> tuple[ShardEntry, ...]:
     """The manifest's lines of one split, or all."""
     known = sorted({entry.split for entry in manifest.shards})
     if split is not None and split not in known:
-        raise ShardError(f"{folder}: no split {split!r}; it has {', '.join(known)}")
+        raise ShardError(f"{location}: no split {split!r}; it has {', '.join(known)}")
     return tuple(entry for entry in manifest.shards if split in (None, entry.split))
 
 
-def _check_size(path: Path, entry: ShardEntry) -> None:
-    """A tar of another size was cut, exchanged or is still being copied."""
-    try:
-        num_bytes = path.stat().st_size
-    except OSError as error:
-        raise ShardError(f"{path}: named in the manifest, but {error.strerror}; {REWRITE}") from error
-    if num_bytes != entry.bytes:
-        raise ShardError(f"{path}: manifest says {entry.bytes} bytes, tar has {num_bytes}; {REWRITE}")
+def _check_files(store: Store, entries: Sequence[ShardEntry], manifest: Manifest) -> bool:
+    """Looks at the sizes of all tars, and whether indexes are there; tells whether they are.
+
+    A tar of another size was cut, exchanged or is still being copied.
+    """
+    sizes = store.sizes()
+    for entry in entries:
+        size = sizes.get(entry.name + TAR)
+        if size != entry.bytes:
+            raise ShardError(_size_line(store.path(entry.name + TAR), size, entry))
+    missing = [entry.name for entry in entries if entry.name + INDEX not in sizes]
+    if not missing:
+        return True
+    if _version(manifest.schema_version) >= FIRST_WITH_INDEX:
+        raise ShardError(f"{store.path(missing[0] + INDEX)}: missing; {REPAIR}")
+    logger.warning(
+        "%s: made before version 1.2, without indexes: a flipped bit may go unnoticed; tap shards repair adds them",
+        store.location,
+    )
+    return False
+
+
+def _size_line(path: str, size: int | None, entry: ShardEntry) -> str:
+    if size is None:
+        return f"{path}: named in the manifest, but missing; {REPAIR}"
+    return f"{path}: manifest says {entry.bytes} bytes, tar has {size}; {REPAIR}"
+
+
+def _version(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(".")))
 
 
 def _image_numbers(sample: SampleIndex) -> dict[str, list[int]]:

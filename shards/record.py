@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shards.codec import decode_json, encode_json
 from shards.errors import ShardError
-from shards.storage import write_file
+from shards.store import Store
 
 MANIFEST_NAME = "manifest.json"
+RECORD, TAR, INDEX = ".json", ".tar", ".idx"
+"""What is added to a shard's name for its three files."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -55,6 +57,9 @@ class ShardRecord(BaseModel):
     sha256: str = Field(description="SHA-256 of the tar, hex")
     config_hash: str = Field(description="hash of the config that made it")
     sources_hash: str = Field(description="hash of the planned sources: paths, keys and categories in order")
+    categories: dict[str, int] | None = Field(
+        None, description="class name to the number of its samples, sorted; null in sets made before 1.2"
+    )
     failures: tuple[Failure, ...] = Field(description="sources that gave no sample, in order")
     flags: dict[str, int] = Field(description="quality flag to the number of samples that carry it")
 
@@ -91,26 +96,46 @@ def config_hash(config: dict[str, Any]) -> str:
     return hashlib.sha256(encode_json(config)).hexdigest()[:16]
 
 
-def write_record(folder: Path, record: ShardRecord) -> None:
-    """Writes `NAME.json`, durably.
-
-    Raises:
-        ShardError: the folder cannot be written.
-    """
+def encode_record(record: ShardRecord) -> bytes:
+    """The bytes of `NAME.json`."""
     text = json.dumps(record.model_dump(), sort_keys=True, ensure_ascii=False, indent=1)
-    write_file(folder / f"{record.name}.json", text.encode() + b"\n")
+    return text.encode() + b"\n"
 
 
-def read_record(path: Path) -> ShardRecord:
-    """The record at `path`.
+def decode_record(data: bytes, path: str) -> ShardRecord:
+    """The record in these bytes; `path` is what messages call it.
 
     Raises:
-        ShardError: it is missing, damaged, or of another form.
+        ShardError: it is damaged, or of another form.
     """
-    return _read(path, ShardRecord)
+    return _decoded(data, path, ShardRecord)
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def read_record(store: Store, name: str) -> ShardRecord:
+    """The record of a shard.
+
+    Raises:
+        ShardError: it is missing, damaged, of another form or of another shard.
+    """
+    file = name + RECORD
+    return decode_record(store.read(file), store.path(file))
+
+
+def read_records(store: Store, names: Sequence[str]) -> list[ShardRecord]:
+    """The records of several shards, in this order.
+
+    Raises:
+        ShardError: one is missing, damaged, or of another form.
+    """
+    files = [name + RECORD for name in names]
+    found = store.read_many(files)
+    for file in files:
+        if file not in found:
+            raise ShardError(f"{store.path(file)}: missing; run tap shards repair")
+    return [decode_record(found[file], store.path(file)) for file in files]
+
+
+def write_manifest(store: Store, manifest: Manifest) -> None:
     """Writes `manifest.json`, durably: readable JSON with exactly one line a shard.
 
     Raises:
@@ -120,16 +145,16 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     lines = [_one_line(entry.model_dump()) for entry in manifest.shards]
     shards = "[\n  " + ",\n  ".join(lines) + "\n ]" if lines else "[]"
     fields = [f' "{name}": {_indented(value)}' for name, value in head.items()] + [f' "shards": {shards}']
-    write_file(folder / MANIFEST_NAME, ("{\n" + ",\n".join(fields) + "\n}\n").encode())
+    store.put(MANIFEST_NAME, ("{\n" + ",\n".join(fields) + "\n}\n").encode())
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a folder.
+def read_manifest(store: Store) -> Manifest:
+    """The manifest of a set.
 
     Raises:
         ShardError: it is missing, damaged, or of another form.
     """
-    return _read(folder / MANIFEST_NAME, Manifest)
+    return _decoded(store.read(MANIFEST_NAME), store.path(MANIFEST_NAME), Manifest)
 
 
 def _one_line(value: Any) -> str:
@@ -141,12 +166,10 @@ def _indented(value: Any) -> str:
     return text.replace("\n", "\n ")
 
 
-def _read(path: Path, model: type[ModelT]) -> ModelT:
-    """A model from a JSON file, with every way this can go wrong as one line."""
+def _decoded(data: bytes, path: str, model: type[ModelT]) -> ModelT:
+    """A model from JSON, with every way this can go wrong as one line."""
     try:
-        return model.model_validate(decode_json(path.read_bytes()))
-    except OSError as error:
-        raise ShardError(f"{path}: cannot be read: {error.strerror}") from error
+        return model.model_validate(decode_json(data))
     except ShardError as error:
         raise ShardError(f"{path}: {error}") from error
     except ValidationError as error:

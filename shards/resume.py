@@ -1,127 +1,146 @@
-"""What an earlier run left in a folder: is it the same job, and which of its shards are proved done."""
+"""What an earlier run left in a store: is it the same job, and which of its shards are proved done."""
 
 from __future__ import annotations
 
-import hashlib
+import re
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from shards.errors import ShardError
 from shards.plan import ShardPlan
-from shards.record import MANIFEST_NAME, Manifest, ShardRecord, read_manifest, read_record
-from shards.storage import SHARD_FILE, TEMPORARY_FILE
+from shards.record import INDEX, MANIFEST_NAME, RECORD, TAR, Manifest, ShardRecord, decode_record, read_manifest
+from shards.store import Store
 
+_SHARD_FILE = re.compile(r"([A-Za-z0-9_-]+-\d{6,})(\.tar|\.idx|\.json)")
 _ABSENT = "nothing"
 
 
-def set_files(folder: Path) -> list[Path]:
-    """The files of a shard set in a folder, sorted: manifest, tars, records and unfinished files; nothing else."""
-    return sorted(path for path in folder.iterdir() if _belongs(path.name) and path.is_file())
+def shard_files(sizes: Collection[str]) -> dict[str, set[str]]:
+    """Shard name to the suffixes of its files, among the names of a store's files; sorted by name."""
+    found: dict[str, set[str]] = {}
+    for name in sorted(sizes):
+        match = _SHARD_FILE.fullmatch(name)
+        if match:
+            found.setdefault(match[1], set()).add(match[2])
+    return found
 
 
-def clear_set(folder: Path, planned: Collection[str] = ()) -> None:
+def set_files(store: Store) -> list[str]:
+    """Names of a set's files in a store: manifest, tars, indexes and records; nothing else."""
+    names = store.sizes()
+    return [name for name in names if name == MANIFEST_NAME or _SHARD_FILE.fullmatch(name)]
+
+
+def remove_unfinished(store: Store) -> None:
+    """Removes the drafts of runs that were killed. Raises ShardError."""
+    for name in store.unfinished():
+        store.remove(name)
+
+
+def clear_set(store: Store, planned: Collection[str] = ()) -> None:
     """Removes the files of a shard set, and only them.
 
     Args:
-        folder: where.
+        store: where.
         planned: names of shards that will be written here, whose unfinished tars may lie there without a record.
 
     Raises:
         ShardError: a file is named like one of a set but is none, in which case nothing is removed; or a file cannot be
             removed.
     """
-    files = set_files(folder)
-    known = set(planned) | {path.stem for path in files if path.suffix == ".json" and _is_ours(path, ())}
-    foreign = next((path for path in files if not _is_ours(path, known)), None)
-    if foreign is not None:
+    files = set_files(store)
+    records = _records(store, [name.removesuffix(RECORD) for name in files if name.endswith(RECORD)])
+    known = set(planned) | {record.name for record in records}
+    foreign = [name for name in files if name != MANIFEST_NAME and name.rpartition(".")[0] not in known]
+    if MANIFEST_NAME in files and not _is_manifest(store):
+        foreign.append(MANIFEST_NAME)
+    if foreign:
         raise ShardError(
-            f"{foreign}: named like a file of a shard set, but not one that can be recognised; nothing was removed: move it "
-            "away, or choose another folder"
+            f"{store.path(foreign[0])}: named like a file of a shard set, but not one that can be recognised; nothing was "
+            "removed: move it away, or choose another folder"
         )
     # Records first: a half-removed set must not look finished.
-    for path in sorted(files, key=lambda path: path.suffix != ".json"):
-        try:
-            path.unlink()
-        except OSError as error:
-            raise ShardError(f"{path}: cannot be removed: {error.strerror}") from error
+    for name in sorted(files, key=lambda name: not name.endswith(RECORD)):
+        store.remove(name)
+    remove_unfinished(store)
 
 
-def check_same_job(folder: Path, plans: Sequence[ShardPlan], blank: Manifest) -> None:
-    """Makes sure that what the folder holds was made by the job that wants to go on with it.
+def check_same_job(store: Store, plans: Sequence[ShardPlan], blank: Manifest) -> None:
+    """Makes sure that what the store holds was made by the job that wants to go on with it.
 
     Args:
-        folder: holds files of an earlier run.
+        store: holds files of an earlier run.
         plans: all shards of the present run.
         blank: the present run's manifest.
 
     Raises:
         ShardError: another config (the first differing key is named), schema or class list; shards that are not
-            planned; a manifest that is damaged, or missing beside finished shards.
+            planned; a manifest that is damaged, or missing beside shards of another or unknown config.
     """
     planned = {plan.name for plan in plans}
-    foreign = [path for path in set_files(folder) if SHARD_FILE.fullmatch(path.name) and path.stem not in planned]
-    if (folder / MANIFEST_NAME).exists():
-        earlier = read_manifest(folder)
-        _check_config(folder, earlier, blank)
-    elif any(SHARD_FILE.fullmatch(path.name) for path in set_files(folder)):
-        raise ShardError(f"{folder}: holds shards but no {MANIFEST_NAME} that tells their config; use --overwrite")
+    present = shard_files(store.sizes())
+    if store.size(MANIFEST_NAME) is not None:
+        _check_config(store, read_manifest(store), blank)
+    elif present:
+        records = _records(store, list(present))
+        if not records or any(record.config_hash != blank.config_hash for record in records):
+            raise ShardError(
+                f"{store.location}: holds shards but no {MANIFEST_NAME} that tells their config, and their records are "
+                "not all of this config; use --overwrite"
+            )
+    foreign = sorted(present.keys() - planned)
     if foreign:
         raise ShardError(
-            f"{foreign[0]}: not planned for these sources, so files were removed from or renamed in the source folder "
-            "since; use --overwrite or another folder"
+            f"{store.path(foreign[0] + TAR)}: not planned for these sources, so files were removed from or renamed in the "
+            "source folder since; use --overwrite or another folder"
         )
 
 
-def finished_records(folder: Path, plans: Sequence[ShardPlan], config_hash: str) -> dict[str, ShardRecord]:
+def finished_records(store: Store, plans: Sequence[ShardPlan], config_hash: str) -> dict[str, ShardRecord]:
     """Records, by shard name, of the planned shards that are proved done; everything else has to be written again.
 
-    Proved means: the record is readable, has this config and these sources, accounts for each of them, and the tar has
-    the recorded size and SHA-256.
+    Proved means: the record, which is written last, is readable, has this config and these sources and accounts for each
+    of them; tar and index are there, and the tar has the recorded size. Contents are not read: what becomes of bytes
+    after they were written whole is found by `verify`, at the cost of reading the set.
     """
+    sizes = store.sizes()
     done: dict[str, ShardRecord] = {}
-    for plan in plans:
-        try:
-            record = read_record(folder / f"{plan.name}.json")
-        except ShardError:
-            continue  # a missing or damaged record is the very sign of an unfinished shard
+    complete = [plan for plan in plans if {plan.name + RECORD, plan.name + TAR, plan.name + INDEX} <= sizes.keys()]
+    records = {record.name: record for record in _records(store, [plan.name for plan in complete])}
+    for plan in complete:
+        record = records.get(plan.name)
+        if record is None:
+            continue
         accounted = record.count + len(record.failures) == len(plan.sources)
-        same_job = (record.name, record.config_hash, record.sources_hash) == (plan.name, config_hash, plan.sources_hash)
-        if accounted and same_job and _tar_is_intact(folder / f"{plan.name}.tar", record):
+        same_job = (record.config_hash, record.sources_hash) == (config_hash, plan.sources_hash)
+        if accounted and same_job and sizes[plan.name + TAR] == record.bytes:
             done[plan.name] = record
     return done
 
 
-def _is_ours(path: Path, known: Collection[str]) -> bool:
-    """Whether content, or a known shard name, shows a file with a set's name to be of a set."""
-    if TEMPORARY_FILE.fullmatch(path.name) or path.stem in known:
-        return True
+def _records(store: Store, names: Sequence[str]) -> list[ShardRecord]:
+    """The records that are there and whole: a missing or damaged one is the very sign of an unfinished shard."""
+    found = store.read_many([name + RECORD for name in names])
+    records = []
+    for file, data in found.items():
+        try:
+            record = decode_record(data, store.path(file))
+        except ShardError:
+            continue
+        if record.name + RECORD == file:
+            records.append(record)
+    return records
+
+
+def _is_manifest(store: Store) -> bool:
     try:
-        if path.name == MANIFEST_NAME:
-            read_manifest(path.parent)
-        else:
-            return path.suffix == ".json" and read_record(path).name == path.stem
+        read_manifest(store)
     except ShardError:
         return False
     return True
 
 
-def _belongs(name: str) -> bool:
-    return name == MANIFEST_NAME or bool(SHARD_FILE.fullmatch(name) or TEMPORARY_FILE.fullmatch(name))
-
-
-def _tar_is_intact(path: Path, record: ShardRecord) -> bool:
-    """Compares size, then content, with the record; a tar that cannot be read is not intact."""
-    try:
-        if path.stat().st_size != record.bytes:
-            return False
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest() == record.sha256
-    except OSError:
-        return False
-
-
-def _check_config(folder: Path, earlier: Manifest, blank: Manifest) -> None:
+def _check_config(store: Store, earlier: Manifest, blank: Manifest) -> None:
     """Compares config, schema and classes, and names the first difference."""
     old: dict[str, Any] = {"schema_version": earlier.schema_version, **dict(_leaves(earlier.config))}
     new: dict[str, Any] = {"schema_version": blank.schema_version, **dict(_leaves(blank.config))}
@@ -129,14 +148,14 @@ def _check_config(folder: Path, earlier: Manifest, blank: Manifest) -> None:
         before, now = old.get(name, _ABSENT), new.get(name, _ABSENT)
         if before != now:
             raise ShardError(
-                f"{folder / MANIFEST_NAME}: made with {name} = {before!r}, now it is {now!r}; resume with the same "
+                f"{store.path(MANIFEST_NAME)}: made with {name} = {before!r}, now it is {now!r}; resume with the same "
                 "config, or use --overwrite or another folder"
             )
     if earlier.config_hash != blank.config_hash:
-        raise ShardError(f"{folder / MANIFEST_NAME}: its config does not fit its config_hash; use --overwrite")
+        raise ShardError(f"{store.path(MANIFEST_NAME)}: its config does not fit its config_hash; use --overwrite")
     if earlier.classes != blank.classes:
         names = sorted(earlier.classes.keys() ^ blank.classes.keys())
-        raise ShardError(f"{folder}: the sources' classes have changed ({', '.join(names)}); use --overwrite")
+        raise ShardError(f"{store.location}: the sources' classes have changed ({', '.join(names)}); use --overwrite")
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from shards.errors import ShardError
 from shards.key import KEY_PATTERN, MAX_KEY_LENGTH
 
-SCHEMA_VERSION = "1.1"
+SCHEMA_VERSION = "1.2"
 """Major.minor of the sample contract; a reader takes every minor version of its own major one."""
 
 
@@ -124,7 +124,7 @@ def check_sample(sample: Sample) -> None:
     """
     if not KEY_PATTERN.fullmatch(sample.key) or len(sample.key) > MAX_KEY_LENGTH:
         raise ShardError(f"a key has 1 to {MAX_KEY_LENGTH} of A-Z a-z 0-9 _ -; make keys with unique_keys")
-    _check_meta(sample)
+    check_meta(sample.key, sample.meta)
     missing = [name for name, spec in ARRAYS.items() if spec.required and name not in sample.arrays]
     if missing:
         raise ShardError(f"arrays {', '.join(missing)} are missing")
@@ -184,14 +184,18 @@ def _check_images(names: Iterable[str], num_views: int) -> None:
             raise ShardError(f"{len(found)} {kind} images for {num_views} cameras; they count from 0 without a gap")
 
 
-def _check_meta(sample: Sample) -> None:
-    """Compares the JSON part with SampleMeta and with the key."""
+def check_meta(key: str, content: dict[str, Any]) -> None:
+    """Compares a sample's JSON with SampleMeta and with its key.
+
+    Raises:
+        ShardError: a field is missing or wrong, or the key or schema is another.
+    """
     try:
-        meta = SampleMeta.model_validate(sample.meta)
+        meta = SampleMeta.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         raise ShardError(f"field {'.'.join(map(str, first['loc']))} of the JSON: {first['msg']}") from error
-    if meta.key != sample.key or meta.schema_version != SCHEMA_VERSION:
+    if meta.key != key or meta.schema_version != SCHEMA_VERSION:
         raise ShardError(
-            f"the JSON says key {meta.key}, schema {meta.schema_version}; expected {sample.key}, {SCHEMA_VERSION}"
+            f"the JSON says key {meta.key}, schema {meta.schema_version}; expected {key}, {SCHEMA_VERSION}"
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from shards.errors import ShardError
 from shards.preview import drawn_points
 from shards.reader import ShardReader
 from shards.schema import Sample, image_name
-from shards.storage import write_file
+from shards.store import LocationT, folder_name, write_file
 
 CELL_PIXELS = 112
 """Side of one view on the sheet."""
@@ -35,8 +34,12 @@ _PALE_INK = (128, 134, 146)
 
 
 def contact_sheet(
-    reader: ShardReader, path: Path, num_samples: int = 24, views: Sequence[int] | None = None, num_columns: int = 3
-) -> Path:
+    reader: ShardReader,
+    path: LocationT,
+    num_samples: int = 24,
+    views: Sequence[int] | None = None,
+    num_columns: int = 3,
+) -> LocationT:
     """Writes a PNG that shows samples spread over the classes, each as a strip of views with category and key below.
 
     The choice depends only on the set: classes take turns, and within a class the picks are evenly spaced.
@@ -58,13 +61,12 @@ def contact_sheet(
     chosen = [index for index in spread(reader, num_samples) if _has_one(reader, index, views)]
     if not chosen:
         wanted = f" with one of the views {', '.join(map(str, views))}" if views is not None else ""
-        raise ShardError(f"{reader.folder}: no sample{wanted} to show")
+        raise ShardError(f"{reader.store.location}: no sample{wanted} to show")
     strips = [_strip(reader, index, views) for index in chosen]
-    title = f"{reader.folder.resolve().name}   {len(reader):,} samples   {len(reader.classes)} classes"
+    title = f"{folder_name(reader.store.location)}   {len(reader):,} samples   {len(reader.classes)} classes"
     stream = BytesIO()
     _draw(strips, min(num_columns, len(strips)), title).save(stream, "PNG", optimize=True)
-    write_file(Path(path), stream.getvalue())
-    return Path(path)
+    return write_file(path, stream.getvalue())
 
 
 def _has_one(reader: ShardReader, index: int, views: Sequence[int] | None) -> bool:

@@ -163,7 +163,7 @@ class Supervisor:
             self._waiting.appendleft(attempt)
         if self._num_blameless_deaths == MAX_BLAMELESS_DEATHS:
             raise ShardError(
-                f"{self._job.folder}: {MAX_BLAMELESS_DEATHS} worker processes in a row ended outside of any source "
+                f"{self._job.store.location}: {MAX_BLAMELESS_DEATHS} worker processes in a row ended outside of any source "
                 f"({cause.detail or cause.deed}); see what they printed above, whether a memory limit leaves room for the "
                 'program itself, and whether a script calls this below `if __name__ == "__main__":`'
             )

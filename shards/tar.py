@@ -7,23 +7,23 @@ the end of the archive; here it is an error, and so is every member that is not 
 from __future__ import annotations
 
 import hashlib
-import os
 import tarfile
-from dataclasses import dataclass, field
+import zlib
 from typing import Protocol
 
-from shards.codec import encode_sample, split_member
+from shards.codec import PackedSample
 from shards.errors import ShardError
-from shards.schema import Sample
+from shards.index import IndexBuilder, SampleIndex, Span
+from shards.store import RandomFile
 
 BLOCK_BYTES = 512
 RECORD_BYTES = 20 * BLOCK_BYTES
 """Tars are padded with zeros to a multiple of this, as `tar` does by default."""
 
-REWRITE = "write this shard again with --resume"
-"""What to do about a damaged tar; resume sees by its checksum that it has to."""
+REPAIR = "run tap shards repair"
+"""What to do about a damaged tar."""
 
-_END = bytes(2 * BLOCK_BYTES)
+END = bytes(2 * BLOCK_BYTES)
 
 
 class ByteSink(Protocol):
@@ -44,6 +44,7 @@ class TarWriter:
     def __init__(self, stream: ByteSink) -> None:
         self._stream = stream
         self._digest = hashlib.sha256()
+        self._index = IndexBuilder("this tar")
         self._keys: set[str] = set()
         self.num_samples = 0
         self.num_bytes = 0
@@ -53,17 +54,25 @@ class TarWriter:
         """SHA-256 of the bytes written so far, hex."""
         return self._digest.hexdigest()
 
-    def add(self, sample: Sample) -> None:
-        """Encodes and appends one sample.
+    @property
+    def index(self) -> list[SampleIndex]:
+        """Where the members written so far lie."""
+        return self._index.samples
+
+    def add(self, sample: PackedSample) -> None:
+        """Appends one sample.
 
         Raises:
-            ShardError: the sample does not keep the contract, or its key was written before.
+            ShardError: its key was written before, or a member has another key.
         """
-        members = encode_sample(sample)
         if sample.key in self._keys:
             raise ShardError(f"sample {sample.key}: this key is in the tar already")
         self._keys.add(sample.key)
-        for name, data in members:
+        for name, data in sample.members:
+            span = Span(self.num_bytes + BLOCK_BYTES, len(data), zlib.crc32(data))
+            self._index.add(name, span)
+            if self._index.samples[-1].key != sample.key:
+                raise ShardError(f"sample {sample.key}: member {name} has another key")
             self._write(_header(name, len(data)))
             self._write(data)
             self._write(bytes(-len(data) % BLOCK_BYTES))
@@ -71,7 +80,7 @@ class TarWriter:
 
     def finish(self) -> None:
         """Writes the end mark. Nothing may be added after it."""
-        self._write(_END)
+        self._write(END)
         self._write(bytes(-self.num_bytes % RECORD_BYTES))
 
     def _write(self, data: bytes) -> None:
@@ -89,65 +98,39 @@ def _header(name: str, num_bytes: int) -> bytes:
     return info.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
 
 
-@dataclass(frozen=True)
-class Span:
-    """Where a member's payload lies in its tar, in bytes."""
-
-    offset: int
-    num_bytes: int
-
-
-@dataclass(frozen=True)
-class SampleIndex:
-    """One sample's members: field (`json`, `points.npy`, `view00.png`) to place."""
-
-    key: str
-    members: dict[str, Span] = field(default_factory=dict)
-
-
-def read_index(descriptor: int, name: str) -> list[SampleIndex]:
-    """The samples of an open tar in order, from its headers alone.
+def read_index(tar: RandomFile, name: str) -> list[SampleIndex]:
+    """The samples of an open tar in order, from its headers alone; for tars without an index file.
 
     Args:
-        descriptor: file descriptor of the tar; its position is neither used nor moved.
-        name: what messages call the tar.
+        tar: the open tar.
+        name: what messages call it.
 
     Returns:
-        One SampleIndex a sample.
+        One SampleIndex a sample; the spans have no CRC-32.
 
     Raises:
         ShardError: the tar is cut or damaged, or holds a foreign or repeated member, or a key's members are not
             adjacent; the message names tar and member.
     """
-    num_bytes = os.fstat(descriptor).st_size
-    samples: list[SampleIndex] = []
-    seen: set[str] = set()
+    builder = IndexBuilder(name)
     offset = 0
-    while (header := os.pread(descriptor, BLOCK_BYTES, offset)) != _END[:BLOCK_BYTES]:
+    while (header := tar.pread(offset, BLOCK_BYTES)) != END[:BLOCK_BYTES]:
         if len(header) < BLOCK_BYTES:
-            raise ShardError(f"{name}: cut short at byte {offset}, the end mark is missing; {REWRITE}")
-        member, size = _parse_header(header, f"{name} at byte {offset}")
+            raise ShardError(f"{name}: cut short at byte {offset}, the end mark is missing; {REPAIR}")
+        member, size = parse_header(header, f"{name} at byte {offset}")
         span = Span(offset + BLOCK_BYTES, size)
         offset = span.offset + size + -size % BLOCK_BYTES
-        if offset > num_bytes:
-            raise ShardError(f"{name}: member {member} is cut short; {REWRITE}")
-        try:
-            key, suffix = split_member(member)
-        except ShardError as error:
-            raise ShardError(f"{name}: {error}") from error
-        if not samples or samples[-1].key != key:
-            if key in seen:
-                raise ShardError(f"{name}: member {member} is apart from the other members of its key")
-            seen.add(key)
-            samples.append(SampleIndex(key))
-        if suffix in samples[-1].members:
-            raise ShardError(f"{name}: member {member} occurs twice")
-        samples[-1].members[suffix] = span
-    return samples
+        if offset > tar.size:
+            raise ShardError(f"{name}: member {member} is cut short; {REPAIR}")
+        builder.add(member, span)
+    return builder.samples
 
 
-def _parse_header(header: bytes, place: str) -> tuple[str, int]:
+def parse_header(header: bytes, place: str) -> tuple[str, int]:
     """Member name and payload size of one header block.
+
+    Raises:
+        ShardError: the header is damaged, or of anything but a plain file.
 
     Source: POSIX.1-2017, pax, "ustar Interchange Format": name 0-99, size 124-135, checksum 148-155 (taken with itself
     as spaces), type 156, magic 257-261, prefix 345-499. The GNU flavour of short names has the same fields.
@@ -157,9 +140,9 @@ def _parse_header(header: bytes, place: str) -> tuple[str, int]:
         size = int(header[124:136].rstrip(b"\0 "), 8)
         member = header[:100].rstrip(b"\0").decode("ascii")
     except ValueError as error:
-        raise ShardError(f"{place}: damaged member header; {REWRITE}") from error
+        raise ShardError(f"{place}: damaged member header; {REPAIR}") from error
     if checksum != sum(header[:148]) + 8 * ord(" ") + sum(header[156:]) or header[257:262] != b"ustar":
-        raise ShardError(f"{place}: damaged member header; {REWRITE}")
+        raise ShardError(f"{place}: damaged member header; {REPAIR}")
     if header[156:157] not in (b"0", b"\0") or header[345:346] != b"\0" or size < 0:
         raise ShardError(f"{place}: {member} is a link, folder or other special member, not a plain file")
     return member, size

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 from shards.attempt import Attempt
 from shards.progress import Progress
 from shards.record import ShardRecord
-from shards.storage import remove_files, temporary_files_of
+from shards.store import Store
 from shards.writer import ShardJob, write_shard
 
 REPORT_SECONDS = 0.1
@@ -85,7 +85,7 @@ def work(job: ShardJob, slot: Slot, parent: Connection[Any, Any], lifeline: Conn
     if _OOM_SCORE.exists():
         with contextlib.suppress(OSError):
             _OOM_SCORE.write_text("500")
-    threading.Thread(target=_end_with, args=(lifeline, job.folder), daemon=True).start()
+    threading.Thread(target=_end_with, args=(lifeline, job.store), daemon=True).start()
     # The pipe breaks when there is no more to do, and when the parent is dead, which the lifeline is about to tell.
     with contextlib.suppress(EOFError, OSError):
         parent.send(Ready())
@@ -120,10 +120,11 @@ def _picklable(error: Exception) -> Exception:
     return error
 
 
-def _end_with(lifeline: Connection[Any, Any], folder: Path) -> None:
+def _end_with(lifeline: Connection[Any, Any], store: Store) -> None:
     lifeline.poll(None)  # nothing is ever sent: it returns at end of file only
     try:
-        remove_files(folder, temporary_files_of(os.getpid()))  # the parent may be dead and cannot
+        for name in store.unfinished(os.getpid()):  # the parent may be dead and cannot
+            store.remove(name)
     finally:
         os._exit(1)  # sys.exit would end this thread alone
 

@@ -1,24 +1,27 @@
-"""Writes one shard: samples into a temporary tar, then fsync, rename and the record that says the shard is done."""
+"""Writes one shard: samples into a draft of the tar, then tar, index and the record that says the shard is done."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, TypeAlias
+from typing import TypeAlias
 
+from shards.codec import PackedSample, pack_sample
 from shards.errors import ShardError
+from shards.index import encode_index
 from shards.plan import ShardPlan, Source
 from shards.progress import OnProgress, Progress, ignore_progress
-from shards.record import Failure, ShardRecord, write_record
+from shards.record import INDEX, RECORD, TAR, Failure, ShardRecord, encode_record
+from shards.salvage import Salvage, origin, origin_of
 from shards.schema import Sample, split_image_name
-from shards.storage import storage_error, sync_folder, temporary_path
+from shards.store import Store
 from shards.tar import TarWriter
 
-MakeSample: TypeAlias = Callable[[Source], Sample]
+MakeSample: TypeAlias = Callable[[Source], Sample | PackedSample]
 
 MAX_REASON_LENGTH = 500
 """Characters kept of a failure's reason; a parser may quote half of the file that it could not read."""
@@ -30,15 +33,17 @@ class ShardJob:
 
     Attributes:
         make_sample: turns a source into its sample; picklable by reference, and the same sample for the same source.
-        folder: where the shards go; it exists.
+        store: where the shards go.
         config_hash: stored in each record.
         failure_types: exceptions that mean a bad source. Any other one is a bug and ends the run.
+        salvage: keep the samples that an earlier tar of the same name holds intact, and make only the others.
     """
 
     make_sample: MakeSample
-    folder: Path
+    store: Store
     config_hash: str
     failure_types: tuple[type[Exception], ...] = ()
+    salvage: bool = False
 
 
 def ignore_begin(index: int) -> None:
@@ -52,7 +57,7 @@ def write_shard(
     known_failures: Mapping[str, str] = MappingProxyType({}),
     on_begin: Callable[[int], None] = ignore_begin,
 ) -> ShardRecord:
-    """Makes the samples of one plan and commits them as `NAME.tar` and `NAME.json`.
+    """Makes the samples of one plan and commits them as `NAME.tar`, `NAME.idx` and `NAME.json`, in this order.
 
     A shard whose every source failed is still written: an empty tar and a record that says why.
 
@@ -70,16 +75,17 @@ def write_shard(
         ShardError: the disk is full or cannot be written, or a sample does not keep the contract.
         Exception: whatever `make_sample` raised that is not one of the failure types.
 
-    Whatever is raised, KeyboardInterrupt included, the temporary file is removed.
+    Whatever is raised, KeyboardInterrupt included, no draft remains.
     """
-    path = job.folder / f"{plan.name}.tar"
-    temporary = temporary_path(path)
-    try:
-        with _Sink(temporary) as sink:
-            tar = TarWriter(sink)
-            failures, flags = _add_samples(plan, job, tar, on_progress, known_failures, on_begin)
-            tar.finish()
-            sink.sync()
+    store, tally = job.store, _Tally()
+    with store.draft(plan.name + TAR) as draft, Salvage(store, plan.name, job.salvage) as salvage:
+        tar = TarWriter(draft)
+        for index, source in enumerate(plan.sources):
+            outcome = salvage.sample(source) or _made(source, job, known_failures, partial(on_begin, index))
+            on_progress(tally.add(source, outcome))
+            if isinstance(outcome, PackedSample):
+                tar.add(outcome)
+        tar.finish()
         record = ShardRecord(
             name=plan.name,
             split=plan.split,
@@ -88,51 +94,56 @@ def write_shard(
             sha256=tar.sha256,
             config_hash=job.config_hash,
             sources_hash=plan.sources_hash,
-            failures=tuple(failures),
-            flags=dict(sorted(flags.items())),
+            categories=dict(sorted(tally.categories.items())),
+            failures=tuple(tally.failures),
+            flags=dict(sorted(tally.flags.items())),
         )
-        _commit(temporary, path, record)
-    finally:
-        temporary.unlink(missing_ok=True)  # gone already when all went well
+        store.remove(plan.name + RECORD)  # of an earlier try: it must not vouch for the new tar
+        draft.commit()
+    store.put(plan.name + INDEX, encode_index(tar.index))
+    store.put(plan.name + RECORD, encode_record(record))
     return record
 
 
-def _add_samples(
-    plan: ShardPlan,
-    job: ShardJob,
-    tar: TarWriter,
-    on_progress: OnProgress,
-    known_failures: Mapping[str, str],
-    on_begin: Callable[[int], None],
-) -> tuple[list[Failure], Counter[str]]:
-    """Runs the callable over the sources; returns the failures and how often each flag occurred."""
-    failures: list[Failure] = []
-    flags: Counter[str] = Counter()
-    for index, source in enumerate(plan.sources):
-        reason = known_failures.get(source.relative)
-        if reason is None:
-            on_begin(index)
-            try:
-                sample = job.make_sample(source)
-            except job.failure_types as error:
-                reason = str(error).strip() or type(error).__name__
-        if reason is not None:
-            failures.append(Failure(source=source.relative, reason=_one_line(reason, source)))
-            on_progress(Progress(num_failures=1))
-            continue
-        _check_origin(sample, source)
-        tar.add(sample)
-        flags.update(set(sample.meta["flags"]))
-        num_views = sum(name.startswith("view") and split_image_name(name) is not None for name in sample.images)
-        on_progress(Progress(num_samples=1, num_views=num_views))
-    return failures, flags
+def _made(
+    source: Source, job: ShardJob, known_failures: Mapping[str, str], on_begin: Callable[[], None]
+) -> PackedSample | Failure:
+    """What the callable makes of a source."""
+    reason = known_failures.get(source.relative)
+    if reason is None:
+        on_begin()
+        try:
+            sample = job.make_sample(source)
+        except job.failure_types as error:
+            reason = str(error).strip() or type(error).__name__
+        else:
+            _check_origin(sample, source)
+            return pack_sample(sample) if isinstance(sample, Sample) else sample
+    return Failure(source=source.relative, reason=_one_line(reason, source))
 
 
-def _check_origin(sample: Sample, source: Source) -> None:
+@dataclass
+class _Tally:
+    """What a shard's record says of its samples."""
+
+    failures: list[Failure] = field(default_factory=list)
+    flags: Counter[str] = field(default_factory=Counter)
+    categories: Counter[str] = field(default_factory=Counter)
+
+    def add(self, source: Source, outcome: PackedSample | Failure) -> Progress:
+        """Counts the outcome of a source; returns the increment to report."""
+        if isinstance(outcome, Failure):
+            self.failures.append(outcome)
+            return Progress(num_failures=1)
+        self.flags.update(set(outcome.meta["flags"]))
+        self.categories[source.category] += 1
+        names = (name.partition(".")[2].removesuffix(".png") for name, _ in outcome.members if name.endswith(".png"))
+        return Progress(num_samples=1, num_views=sum((split_image_name(name) or ("",))[0] == "view" for name in names))
+
+
+def _check_origin(sample: Sample | PackedSample, source: Source) -> None:
     """A callable that answers with another source's sample would corrupt labels without a trace."""
-    meta = sample.meta
-    got = (sample.key, meta.get("source"), meta.get("category"), meta.get("split"))
-    expected = (source.key, source.relative, source.category, source.split)
+    got, expected = origin(sample.key, sample.meta), origin_of(source)
     if got != expected:
         raise ShardError(f"{source.relative}: the sample says (key, source, category, split) {got}, not {expected}")
 
@@ -145,50 +156,3 @@ def _one_line(reason: str, source: Source) -> str:
     line = " ".join(reason.split())
     # A lone surrogate, from a file name in another encoding, cannot be stored as UTF-8.
     return line[:MAX_REASON_LENGTH].encode("utf-8", "backslashreplace").decode()
-
-
-def _commit(temporary: Path, path: Path, record: ShardRecord) -> None:
-    """Puts the finished tar under its name, then its record. A record of an earlier try goes first."""
-    try:
-        path.with_suffix(".json").unlink(missing_ok=True)
-        temporary.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise storage_error(path, error) from error
-    write_record(path.parent, record)
-
-
-class _Sink:
-    """The temporary file, with a failed write told as a ShardError; the callable's own OSErrors stay what they are."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._stream: BinaryIO
-
-    def __enter__(self) -> _Sink:
-        try:
-            self._stream = self._path.open("wb")
-        except OSError as error:
-            raise storage_error(self._path, error) from error
-        return self
-
-    def __exit__(self, exception_type: type[BaseException] | None, *_: object) -> None:
-        try:
-            self._stream.close()
-        except OSError as error:
-            # On the way out of another exception that one is the news: a full disk also fails the closing flush.
-            if exception_type is None:
-                raise storage_error(self._path, error) from error
-
-    def write(self, data: bytes, /) -> None:
-        try:
-            self._stream.write(data)
-        except OSError as error:
-            raise storage_error(self._path, error) from error
-
-    def sync(self) -> None:
-        try:
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
-        except OSError as error:
-            raise storage_error(self._path, error) from error

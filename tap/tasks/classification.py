@@ -11,6 +11,7 @@ import torch
 from lightning.fabric import Fabric
 
 from shards.reader import ShardReader
+from shards.store import Location
 from tap.augment import AugmentConfig
 from tap.backbones import BackboneConfig
 from tap.checkpoint import find_checkpoint, has_checkpoint, load_record, load_weights, read_json
@@ -60,7 +61,7 @@ CLASSIFICATION_PRESETS: dict[str, Callable[[], ClassificationConfig]] = {
 
 @plain_errors()
 def finetune_classification(
-    shards: Path,
+    shards: Location,
     out: Path,
     config: ClassificationConfig,
     init: Path | None = None,
@@ -70,7 +71,7 @@ def finetune_classification(
     """Trains a classifier.
 
     Args:
-        shards: folder of a labelled set.
+        shards: path or URL of a labelled set.
         out: run folder.
         config: the run.
         init: run or checkpoint folder whose backbone it starts from, or None: from scratch.
@@ -86,7 +87,7 @@ def finetune_classification(
         ShardError: no such set, or a damaged one.
     """
     progress = progress or Silent()
-    shards, out, init = Path(shards), Path(out), None if init is None else Path(init).resolve()
+    out, init = Path(out), None if init is None else Path(init).resolve()
     config = config.model_copy(update={"backbone": _resolve_backbone(config.backbone, init)})
     continued = resume and has_checkpoint(out)
     finished = continued and (out / RESULT).exists()
@@ -140,7 +141,7 @@ def _score_all(
     return scored
 
 
-def _open_train(shards: Path, config: ClassificationConfig) -> tuple[SampleData, list[int]]:
+def _open_train(shards: Location, config: ClassificationConfig) -> tuple[SampleData, list[int]]:
     """Training data and labels; all is read once, so one that cannot be trained on is met here and not hours later."""
     if config.test_split == config.train_split:
         raise TapError(
@@ -151,7 +152,7 @@ def _open_train(shards: Path, config: ClassificationConfig) -> tuple[SampleData,
     return data, [_checked_label(data, index) for index in range(len(data))]
 
 
-def _open_test(shards: Path, config: ClassificationConfig, account: Mapping[str, Any]) -> SampleData | None:
+def _open_test(shards: Location, config: ClassificationConfig, account: Mapping[str, Any]) -> SampleData | None:
     """Test data where the set has that split; of it only the first sample is read, the rest waits for the end."""
     if config.test_split not in account["num_samples"]:
         return None
@@ -164,7 +165,7 @@ def _checked_label(data: SampleData, index: int) -> int:
     """The label of a sample, which is read as it will be for training."""
     label = data[Address(EVALUATION, index)].label
     if label == UNLABELLED:
-        raise TapError(f"{data.reader.folder}: sample {data.reader.key(index)} has no class; label all of them")
+        raise TapError(f"{data.reader.store.location}: sample {data.reader.key(index)} has no class; label all of them")
     return label
 
 
@@ -187,7 +188,7 @@ def _resolve_backbone(wanted: BackboneConfig | None, init: Path | None) -> Backb
     return found
 
 
-def _cut_validation(labels: list[int], config: ClassificationConfig, shards: Path) -> tuple[IntArray, IntArray]:
+def _cut_validation(labels: list[int], config: ClassificationConfig, shards: Location) -> tuple[IntArray, IntArray]:
     """Training and validation samples, after a look at what the set offers."""
     if len(set(labels)) < 2:
         raise TapError(

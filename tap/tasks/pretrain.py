@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from shards.reader import ShardReader
+from shards.store import Location
 from tap.augment import AugmentConfig
 from tap.collate import Batch, collate
 from tap.data import DataConfig, SampleData
@@ -150,12 +151,12 @@ class PretrainTask:
 
 @plain_errors()
 def pretrain(
-    shards: Path, out: Path, config: PretrainConfig, resume: bool = False, progress: Progress | None = None
+    shards: Location, out: Path, config: PretrainConfig, resume: bool = False, progress: Progress | None = None
 ) -> dict[str, Any]:
     """Pre-trains on a shard set.
 
     Args:
-        shards: folder of the set.
+        shards: path or URL of the set.
         out: run folder.
         config: the run.
         resume: go on from ``out``'s last checkpoint, if it has one.
@@ -170,7 +171,7 @@ def pretrain(
         ShardError: no such set, or a damaged one.
     """
     progress = progress or Silent()
-    shards, out = Path(shards), Path(out)
+    out = Path(out)
     reader = ShardReader(shards, config.train_split)
     train, held_out, eval_reader, eval_name = _evaluation_split(shards, reader, config)
     progress.on_message(f"{len(train)} samples to train on, {len(held_out)} of {eval_name} to evaluate")
@@ -195,7 +196,7 @@ def pretrain(
 
 
 def _evaluation_split(
-    shards: Path, reader: ShardReader, config: PretrainConfig
+    shards: Location, reader: ShardReader, config: PretrainConfig
 ) -> tuple[IntArray, IntArray, ShardReader, str]:
     """Samples to train on, samples to evaluate, the reader of the latter, and what to call them."""
     everything = torch.arange(len(reader)).numpy()

@@ -86,7 +86,7 @@ def predict(
         data, evaluation_batches(indices, config.batch_size, rank, world), collate, config.num_workers
     ):
         for index in batch.index[batch.labels == UNLABELLED].tolist():
-            raise TapError(f"{data.reader.folder}: sample {data.reader.key(index)} has no class; label all of them")
+            raise TapError(f"{data.reader.store.location}: sample {data.reader.key(index)} has no class; label all of them")
         scores = model(batch.point_batch().to(fabric.device)).float().cpu()  # (B, K)
         if not scores.isfinite().all():
             raise TapError("the classifier's scores are not finite; lower train.learning_rate")

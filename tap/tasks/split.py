@@ -2,22 +2,22 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from shards.reader import ShardReader
 from shards.record import read_manifest
+from shards.store import Location, open_store
 from tap.sampling import IntArray
 
 
-def data_account(shards: Path, *splits: str) -> dict[str, Any]:
+def data_account(shards: Location, *splits: str) -> dict[str, Any]:
     """What a run says of its data: samples of these splits as far as the set has them, and its classes.
 
     Read from the manifest alone, so the tars of a split that is not read need not be there; `ShardError` without one.
     """
-    manifest = read_manifest(shards)
+    manifest = read_manifest(open_store(shards))
     sizes: Counter[str] = Counter()
     for entry in manifest.shards:
         sizes[entry.split] += entry.count

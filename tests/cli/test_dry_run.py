@@ -7,7 +7,7 @@ from rich.console import Console
 from cli.dry_run import class_table, dry_run, format_bytes, format_seconds
 from render.errors import RenderError
 from render.sources import Listing, MeshSource, find_meshes
-from shards import Sample, Source, encode_sample, unique_keys
+from shards import Sample, Source, pack_sample, unique_keys
 from tests.shards.synthetic import make_sample
 
 
@@ -59,7 +59,7 @@ def test_size_is_that_of_the_members_in_a_tar(tmp_path: Path, capsys: pytest.Cap
     listing, sources = make(tmp_path, 3)
     dry_run(listing, sources, make_sample, samples_per_shard=2, workers=2)
     blocks = sum(
-        512 + -(-len(data) // 512) * 512 for source in sources for _, data in encode_sample(make_sample(source))
+        512 + -(-len(data) // 512) * 512 for source in sources for _, data in pack_sample(make_sample(source)).members
     )
     assert f"size: about {format_bytes(blocks)} (" in capsys.readouterr().out
 

@@ -82,20 +82,14 @@ def test_resume_of_a_finished_set_does_nothing(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
-def damage(path: Path, position: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[position] ^= 1
-    path.write_bytes(data)
-
-
 def test_resume_redoes_exactly_what_no_record_proves(tmp_path: Path) -> None:
     build(tmp_path)
     before = contents(tmp_path)
     tar = tmp_path / "train-000000.tar"
     for harm in (
         lambda: tar.write_bytes(before[tar.name][:-512]),  # truncated
-        lambda: damage(tar, 700),  # one flipped bit
         lambda: tar.unlink(),
+        lambda: tar.with_suffix(".idx").unlink(),
         lambda: tar.with_suffix(".json").unlink(),
         lambda: tar.with_suffix(".json").write_text("{"),
         lambda: (tmp_path / ".train-000000.tar.tmp-1").write_bytes(b"litter"),
@@ -138,12 +132,51 @@ def test_resume_after_a_source_was_exchanged_redoes_its_shard(tmp_path: Path) ->
     assert report.num_written == 1
 
 
-def test_shards_without_a_manifest_are_not_guessed_at(tmp_path: Path) -> None:
+def test_without_a_manifest_the_records_tell_the_config(tmp_path: Path) -> None:
     build(tmp_path)
+    before = contents(tmp_path)
     (tmp_path / "manifest.json").unlink()
+    with pytest.raises(ShardError, match=r"no manifest\.json that tells their config"):
+        build(tmp_path, {**CONFIG, "points": 21}, resume=True)
+    assert build(tmp_path, resume=True).num_written == 0
+    assert contents(tmp_path) == before
+    (tmp_path / "manifest.json").unlink()
+    (tmp_path / "train-000000.json").write_text("{")
+    assert build(tmp_path, resume=True).num_written == 1
+    assert contents(tmp_path) == before
+    for name in before:
+        if name.endswith(".json"):
+            (tmp_path / name).unlink()
     with pytest.raises(ShardError, match=r"no manifest\.json that tells their config"):
         build(tmp_path, resume=True)
     assert build(tmp_path, overwrite=True).num_written == 4
+
+
+def test_failed_sources_are_tried_again_and_nothing_else_is_made(tmp_path: Path) -> None:
+    options = BuildOptions(samples_per_shard=4, num_workers=0)
+    build_shards(make_sources(), make_sample, tmp_path / "whole", CONFIG, options)
+    folder = tmp_path / "set"
+    assert len(build(folder).failures) == 2
+    made: list[str] = []
+
+    def noting(source: Source) -> Sample:
+        made.append(source.key)
+        return make_sample(source)
+
+    retry = BuildOptions(samples_per_shard=4, num_workers=0, retry_failed=True)
+    report = build_shards(make_sources(), noting, folder, CONFIG, retry)
+    assert sorted(made) == ["mug-test-mug_0902", "mug-train-mug_0002"]
+    assert (report.num_written, report.num_skipped, report.failures) == (2, 2, ())
+    assert contents(folder) == contents(tmp_path / "whole")
+    assert build_shards(make_sources(), never, folder, CONFIG, retry).num_written == 0
+
+
+def test_what_fails_again_stays_recorded(tmp_path: Path) -> None:
+    build(tmp_path)
+    before = contents(tmp_path)
+    report = build(tmp_path, retry_failed=True)
+    assert (report.num_written, len(report.failures)) == (2, 2)
+    assert contents(tmp_path) == before
 
 
 def test_overwrite_removes_a_set_and_nothing_else(tmp_path: Path) -> None:

@@ -3,14 +3,14 @@ import io
 import numpy as np
 import pytest
 
-from shards.codec import decode_member, decode_npy, encode_json, encode_npy, encode_sample, split_member
+from shards.codec import decode_member, decode_npy, encode_json, encode_npy, pack_sample, split_member
 from shards.errors import ShardError
 from tests.shards.synthetic import make_sample, make_sources
 
 
 def test_members_are_sorted_and_come_back() -> None:
     sample = make_sample(make_sources()[0])
-    members = encode_sample(sample)
+    members = pack_sample(sample).members
     names = [name.removeprefix(f"{sample.key}.") for name, _ in members]
     assert names == [
         "intrinsics.npy",

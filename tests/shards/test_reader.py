@@ -122,7 +122,7 @@ def test_order_is_the_plan_of_an_epoch(folder: Path) -> None:
 
 
 def test_no_set_here(tmp_path: Path) -> None:
-    with pytest.raises(ShardError, match=r"no manifest\.json here; expected the output folder"):
+    with pytest.raises(ShardError, match=r"no manifest\.json here; expected what `tap render --out` writes"):
         ShardReader(tmp_path)
 
 
@@ -155,13 +155,49 @@ def test_damage_inside_names_tar_and_member(own_folder: Path) -> None:
     tar = own_folder / "test-000000.tar"
     data = bytearray(tar.read_bytes())
     position = data.index(b"\x89PNG")
-    data[position + 30 : position + 60] = bytes(30)
+    data[position + 30] ^= 1
     tar.write_bytes(data)
-    with pytest.raises(ShardError, match=r"test-000000\.tar: .*view00\.png: "):
+    reader = ShardReader(own_folder)
+    with pytest.raises(ShardError, match=r"test-000000\.tar: .*view00\.png is not as it was written, its CRC-32 differs"):
+        reader.read(0)
+    with pytest.raises(ShardError, match="CRC-32"):
+        reader.raw(0, "view00.png")
+    assert list(reader.read(0, views=(1,)).images) == ["view01"]
+
+
+def test_an_index_that_is_damaged_or_missing(own_folder: Path) -> None:
+    index = own_folder / "test-000000.idx"
+    data = bytearray(index.read_bytes())
+    data[-20] ^= 1
+    index.write_bytes(data)
+    with pytest.raises(ShardError, match=r"test-000000\.idx: damaged, its checksum does not fit.*tap shards repair"):
         ShardReader(own_folder).read(0)
+    index.unlink()
+    with pytest.raises(ShardError, match=r"test-000000\.idx: missing; run tap shards repair"):
+        ShardReader(own_folder)
+
+
+def older(folder: Path) -> None:
+    """Makes a set look like one of version 1.1, which had no indexes."""
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace(f'"schema_version": "{SCHEMA_VERSION}"', '"schema_version": "1.1"'))
+    for path in folder.glob("*.idx"):
+        path.unlink()
+
+
+def test_sets_without_indexes_are_read_from_headers_and_told(
+    own_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = [ShardReader(own_folder).fields(index) for index in range(3)]
+    older(own_folder)
+    with caplog.at_level("WARNING"):
+        reader = ShardReader(own_folder)
+    assert "without indexes" in caplog.text
+    assert [reader.fields(index) for index in range(3)] == before
 
 
 def test_fewer_samples_than_the_manifest_says(own_folder: Path) -> None:
+    older(own_folder)
     tar = own_folder / "test-000000.tar"
     data = bytearray(tar.read_bytes())
     keep = data.index(b"lamp-test")  # a cut at a sample's edge, filled up with zeros: a valid, shorter tar

@@ -9,11 +9,13 @@ from shards.record import (
     Manifest,
     ShardRecord,
     config_hash,
+    encode_record,
     read_manifest,
     read_record,
+    read_records,
     write_manifest,
-    write_record,
 )
+from shards.store import open_store
 
 RECORD = ShardRecord(
     name="train-000000",
@@ -23,6 +25,7 @@ RECORD = ShardRecord(
     sha256="ab",
     config_hash="cd",
     sources_hash="ef",
+    categories={"chair": 1, "mug": 1},
     failures=(Failure(source="a/é.off", reason="no faces"),),
     flags={"open": 1},
 )
@@ -40,19 +43,28 @@ def manifest(num_shards: int) -> Manifest:
 
 
 def test_record_round_trip(tmp_path: Path) -> None:
-    write_record(tmp_path, RECORD)
-    assert [path.name for path in tmp_path.iterdir()] == ["train-000000.json"]
-    assert read_record(tmp_path / "train-000000.json") == RECORD
+    store = open_store(tmp_path)
+    store.put("train-000000.json", encode_record(RECORD))
+    assert read_record(store, "train-000000") == RECORD
+    assert read_records(store, ["train-000000"]) == [RECORD]
+    with pytest.raises(ShardError, match=r"train-000001\.json: missing; run tap shards repair"):
+        read_records(store, ["train-000000", "train-000001"])
+
+
+def test_records_of_earlier_versions_have_no_categories(tmp_path: Path) -> None:
+    old = {name: value for name, value in RECORD.model_dump().items() if name != "categories"}
+    (tmp_path / "train-000000.json").write_text(json.dumps(old))
+    assert read_record(open_store(tmp_path), "train-000000").categories is None
 
 
 @pytest.mark.parametrize("num_shards", [0, 1, 3])
 def test_manifest_has_one_line_a_shard(tmp_path: Path, num_shards: int) -> None:
-    write_manifest(tmp_path, manifest(num_shards))
+    write_manifest(open_store(tmp_path), manifest(num_shards))
     text = (tmp_path / "manifest.json").read_text()
     assert sum('"name":"train-' in line for line in text.splitlines()) == num_shards
     assert [line.count('"sha256"') for line in text.splitlines() if '"sha256"' in line] == [1] * num_shards
     assert json.loads(text)["config"]["sizes"] == [1, 2]
-    assert read_manifest(tmp_path) == manifest(num_shards)
+    assert read_manifest(open_store(tmp_path)) == manifest(num_shards)
 
 
 def test_config_hash() -> None:
@@ -71,13 +83,13 @@ def test_damaged_record(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "a.json"
     path.write_text(text)
     with pytest.raises(ShardError, match=message) as caught:
-        read_record(path)
+        read_record(open_store(tmp_path), "a")
     assert str(path) in str(caught.value)
 
 
 def test_missing_and_unknown(tmp_path: Path) -> None:
     with pytest.raises(ShardError, match="No such file"):
-        read_manifest(tmp_path)
+        read_manifest(open_store(tmp_path))
     (tmp_path / "a.json").write_text(json.dumps({**RECORD.model_dump(), "when": "now"}))
     with pytest.raises(ShardError, match="when"):
-        read_record(tmp_path / "a.json")
+        read_record(open_store(tmp_path), "a")

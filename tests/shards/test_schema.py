@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shards.codec import encode_sample
+from shards.codec import pack_sample
 from shards.errors import ShardError
 from shards.schema import Sample, split_image_name
 from tests.shards.synthetic import make_sample, make_sources
@@ -32,13 +32,13 @@ def test_optional_members(sample: Sample) -> None:
     depth = {f"depth{i:02d}": np.zeros((4, 4), np.uint16) for i in range(3)}
     normal = {f"normal{i:02d}": np.zeros((4, 4, 3), np.uint8) for i in range(3)}
     rgba = {f"view{i:02d}": np.zeros((4, 4, 4), np.uint8) for i in range(3)}
-    assert len(encode_sample(replace(full, images={**depth, **normal, **rgba}))) == 1 + 8 + 9
+    assert len(pack_sample(replace(full, images={**depth, **normal, **rgba})).members) == 1 + 8 + 9
 
 
 def test_a_cloud_without_views(sample: Sample) -> None:
     cloud = changed(sample, world_to_camera=np.zeros((0, 4, 4), np.float32), intrinsics=np.zeros((0, 3, 3), np.float32))
     meta = {**sample.meta, "rig": None, "projection": None, "backend": None, "image_size": None}
-    assert len(encode_sample(replace(cloud, meta=meta, images={}))) == 4
+    assert len(pack_sample(replace(cloud, meta=meta, images={})).members) == 4
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_a_cloud_without_views(sample: Sample) -> None:
 )
 def test_wrong_arrays(sample: Sample, arrays: dict[str, Any], message: str) -> None:
     with pytest.raises(ShardError, match=message) as caught:
-        encode_sample(changed(sample, **arrays))
+        pack_sample(changed(sample, **arrays))
     assert sample.key in str(caught.value)
 
 
 def test_missing_array(sample: Sample) -> None:
     with pytest.raises(ShardError, match="intrinsics are missing"):
-        encode_sample(
+        pack_sample(
             replace(sample, arrays={name: value for name, value in sample.arrays.items() if name != "intrinsics"})
         )
 
@@ -68,13 +68,13 @@ def test_missing_array(sample: Sample) -> None:
 def test_views_count_from_zero_without_gaps(sample: Sample, names: list[str]) -> None:
     images = dict.fromkeys(names, sample.images["view00"])
     with pytest.raises(ShardError, match="view"):
-        encode_sample(replace(sample, images=images))
+        pack_sample(replace(sample, images=images))
 
 
 def test_wrong_pixels(sample: Sample) -> None:
     for image in (np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 2), np.int32), np.zeros((4, 4), np.uint16)):
         with pytest.raises(ShardError, match="expected"):
-            encode_sample(replace(sample, images={**sample.images, "view00": image}))
+            pack_sample(replace(sample, images={**sample.images, "view00": image}))
 
 
 @pytest.mark.parametrize(
@@ -89,18 +89,18 @@ def test_wrong_pixels(sample: Sample) -> None:
 )
 def test_wrong_meta(sample: Sample, field: str, value: object) -> None:
     with pytest.raises(ShardError, match=field.split("_")[0]):
-        encode_sample(replace(sample, meta={**sample.meta, field: value}))
+        pack_sample(replace(sample, meta={**sample.meta, field: value}))
 
 
 def test_missing_meta(sample: Sample) -> None:
     with pytest.raises(ShardError, match="source_sha256"):
-        encode_sample(replace(sample, meta={k: v for k, v in sample.meta.items() if k != "source_sha256"}))
+        pack_sample(replace(sample, meta={k: v for k, v in sample.meta.items() if k != "source_sha256"}))
 
 
 @pytest.mark.parametrize("key", ["", "a.b", "a/b", "é", "k" * 81])
 def test_wrong_keys(sample: Sample, key: str) -> None:
     with pytest.raises(ShardError, match="key"):
-        encode_sample(replace(sample, key=key, meta={**sample.meta, "key": key}))
+        pack_sample(replace(sample, key=key, meta={**sample.meta, "key": key}))
 
 
 def test_image_names() -> None:

@@ -10,6 +10,7 @@ from shards.options import EngineOptions
 from shards.plan import ShardPlan, plan_shards
 from shards.progress import Progress
 from shards.record import ShardRecord
+from shards.store import open_store
 from shards.writer import MakeSample, ShardJob
 from tests.shards.killers import (
     Killer,
@@ -37,7 +38,7 @@ def run(
     """The records, and all progress added up."""
     folder.mkdir(exist_ok=True)
     events: list[Progress] = []
-    job = ShardJob(callable_, folder, "0", (SourceError,))
+    job = ShardJob(callable_, open_store(folder), "0", (SourceError,))
     records = run_local(plans, job, EngineOptions(**options), events.append)
     return records, sum(events, Progress())
 
@@ -118,7 +119,7 @@ def test_what_the_callers_progress_raises_ends_the_workers(tmp_path: Path, plans
         raise ShardError("enough")
 
     with pytest.raises(ShardError, match="enough"):
-        run_local(plans, ShardJob(Killer(), tmp_path, "0"), EngineOptions(num_workers=2), refuse)
+        run_local(plans, ShardJob(Killer(), open_store(tmp_path), "0"), EngineOptions(num_workers=2), refuse)
     assert litter(tmp_path) == []
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     commands = [Path(f"/proc/{child}/cmdline").read_text() for child in children]

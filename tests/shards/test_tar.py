@@ -1,5 +1,4 @@
 import io
-import os
 import subprocess
 import tarfile
 from dataclasses import replace
@@ -7,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from shards.codec import encode_sample
+from shards.codec import pack_sample
 from shards.errors import ShardError
-from shards.tar import SampleIndex, TarWriter, read_index
+from shards.index import SampleIndex
+from shards.local_store import LocalFile
+from shards.tar import TarWriter, read_index
 from tests.shards.synthetic import make_sample, make_sources
 
 
@@ -17,17 +18,17 @@ def write_tar(path: Path, num_samples: int = 3) -> TarWriter:
     with path.open("wb") as stream:
         writer = TarWriter(stream)
         for source in make_sources()[:num_samples]:
-            writer.add(make_sample(source))
+            writer.add(pack_sample(make_sample(source)))
         writer.finish()
     return writer
 
 
 def index_of(path: Path) -> list[SampleIndex]:
-    descriptor = os.open(path, os.O_RDONLY)
+    tar = LocalFile(path)
     try:
-        return read_index(descriptor, path.name)
+        return read_index(tar, path.name)
     finally:
-        os.close(descriptor)
+        tar.close()
 
 
 def write_members(path: Path, names: list[str]) -> None:
@@ -53,7 +54,7 @@ def test_index_finds_the_payloads(tmp_path: Path) -> None:
     data = path.read_bytes()
     for source, sample in zip(make_sources(), index_of(path), strict=False):
         assert sample.key == source.key
-        members = encode_sample(make_sample(source))
+        members = pack_sample(make_sample(source)).members
         assert [f"{sample.key}.{suffix}" for suffix in sample.members] == [name for name, _ in members]
         for span, (_, content) in zip(sample.members.values(), members, strict=True):
             assert data[span.offset : span.offset + span.num_bytes] == content
@@ -65,7 +66,7 @@ def test_longest_key_stays_plain_ustar(tmp_path: Path) -> None:
     key = "k" * 80
     with path.open("wb") as stream:
         writer = TarWriter(stream)
-        writer.add(replace(sample, key=key, meta={**sample.meta, "key": key}))
+        writer.add(pack_sample(replace(sample, key=key, meta={**sample.meta, "key": key})))
         writer.finish()
     assert [sample.key for sample in index_of(path)] == [key]
 
@@ -74,7 +75,7 @@ def test_tar_command_lists_and_unpacks_it(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     write_tar(path, 1)
     listed = subprocess.run(["tar", "tf", path], capture_output=True, text=True, check=True)
-    members = encode_sample(make_sample(make_sources()[0]))
+    members = pack_sample(make_sample(make_sources()[0])).members
     assert listed.stdout.split() == [name for name, _ in members]
     assert listed.stderr == ""
     subprocess.run(["tar", "xf", path, "-C", tmp_path, "--no-same-owner"], check=True)
@@ -101,7 +102,7 @@ def test_empty_tar(tmp_path: Path) -> None:
 
 def test_repeated_key_is_not_written() -> None:
     writer = TarWriter(io.BytesIO())
-    sample = make_sample(make_sources()[0])
+    sample = pack_sample(make_sample(make_sources()[0]))
     writer.add(sample)
     with pytest.raises(ShardError, match="already"):
         writer.add(sample)

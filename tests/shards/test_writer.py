@@ -2,16 +2,20 @@ import errno
 import os
 import subprocess
 import tarfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from shards.codec import pack_sample
 from shards.errors import ShardError
+from shards.index import decode_index, member_name
 from shards.plan import ShardPlan, Source, plan_shards
 from shards.progress import Progress
 from shards.record import read_record
 from shards.schema import Sample
+from shards.store import open_store
 from shards.tar import TarWriter
 from shards.writer import MakeSample, ShardJob, write_shard
 from tests.shards.synthetic import (
@@ -31,15 +35,16 @@ def plan() -> ShardPlan:
 
 
 def job(folder: Path, make: MakeSample = make_sample) -> ShardJob:
-    return ShardJob(make, folder, "0123", (SourceError,))
+    return ShardJob(make, open_store(folder), "0123", (SourceError,))
 
 
 def test_tar_and_record(tmp_path: Path, plan: ShardPlan) -> None:
     events: list[Progress] = []
     record = write_shard(plan, job(tmp_path), events.append)
-    assert sorted(contents(tmp_path)) == ["train-000000.json", "train-000000.tar"]
-    assert read_record(tmp_path / "train-000000.json") == record
+    assert sorted(contents(tmp_path)) == ["train-000000.idx", "train-000000.json", "train-000000.tar"]
+    assert read_record(open_store(tmp_path), "train-000000") == record
     assert (record.count, record.failures, record.flags) == (10, (), {"open": 2})
+    assert record.categories == {"chair": 4, "lamp": 3, "mug": 3}
     assert record.bytes == (tmp_path / "train-000000.tar").stat().st_size
     assert sum(events, Progress()) == Progress(num_samples=10, num_views=30)
     with tarfile.open(tmp_path / "train-000000.tar") as tar:
@@ -116,17 +121,17 @@ def test_an_earlier_record_never_describes_a_new_tar(
     def refuse(*_: object) -> None:
         raise ShardError("stopped between tar and record")
 
-    monkeypatch.setattr("shards.writer.write_record", refuse)
+    monkeypatch.setattr("shards.writer.encode_record", refuse)
     with pytest.raises(ShardError, match="stopped"):
         write_shard(plan, job(tmp_path))
-    assert list(contents(tmp_path)) == ["train-000000.tar"]
+    assert list(contents(tmp_path)) == ["train-000000.idx", "train-000000.tar"]
 
 
 def test_disk_full_simulated(tmp_path: Path, plan: ShardPlan, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("shards.writer.os.fsync", refuse)
+    monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(ShardError, match=r"No space left on device.*--resume"):
         write_shard(plan, job(tmp_path))
     assert contents(tmp_path) == {}
@@ -169,6 +174,26 @@ def test_the_tar_is_the_tar_writers(tmp_path: Path, plan: ShardPlan) -> None:
     with (tmp_path / "other.tar").open("wb") as stream:
         tar = TarWriter(stream)
         for source in plan.sources:
-            tar.add(make_sample(source))
+            tar.add(pack_sample(make_sample(source)))
         tar.finish()
     assert tar.sha256 == record.sha256
+
+
+def test_a_packed_sample_is_stored_as_it_is(tmp_path: Path, plan: ShardPlan) -> None:
+    record = write_shard(plan, job(tmp_path, lambda source: pack_sample(make_sample(source))))
+    (tmp_path / "other").mkdir()
+    assert write_shard(plan, job(tmp_path / "other")) == record
+
+
+def test_the_index_leads_to_every_member(tmp_path: Path, plan: ShardPlan) -> None:
+    write_shard(plan, job(tmp_path))
+    data = (tmp_path / "train-000000.tar").read_bytes()
+    index = decode_index((tmp_path / "train-000000.idx").read_bytes(), "idx")
+    assert [sample.key for sample in index] == [source.key for source in plan.sources]
+    for sample, source in zip(index, plan.sources, strict=True):
+        found = [
+            (member_name(sample.key, field), data[span.offset : span.offset + span.num_bytes], span.crc32)
+            for field, span in sample.members.items()
+        ]
+        members = pack_sample(make_sample(source)).members
+        assert found == [(name, content, zlib.crc32(content)) for name, content in members]
