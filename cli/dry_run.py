@@ -15,6 +15,7 @@ from cli.estimate import Estimate, Probe, parallel_seconds, probe_places, total_
 from render.errors import RenderError
 from render.finding.layouts import SPLITS
 from render.finding.listing import Listing
+from render.location import as_location, file_sizes
 from shards import Sample, Source, pack_sample, plan_shards
 from shards.tar import TarWriter
 
@@ -47,7 +48,7 @@ def dry_run(
     console = Console(highlight=False)
     console.print(class_table(listing))
     num_shards = len(plan_shards(sources, samples_per_shard))
-    present, sizes = _present(sources)
+    present, sizes = _present(sources, listing)
     places = probe_places(sizes)
     probes, reasons = _try_each(make_sample, [present[place] for place in places], [sizes[place] for place in places])
     _tell(console, f"tried {len(places)} of {len(sources):,} meshes, by size of file; {len(reasons)} failed")
@@ -90,19 +91,15 @@ def class_table(listing: Listing) -> Table:
     return table
 
 
-def _present(sources: Sequence[Source]) -> tuple[list[Source], list[int]]:
+def _present(sources: Sequence[Source], listing: Listing) -> tuple[list[Source], list[int]]:
     """The sources whose files can be seen, and the files' sizes in bytes."""
-    present, sizes = [], []
-    for source in sources:
-        try:
-            size = os.stat(source.path).st_size  # noqa: PTH116  a Path a file would double the cost
-        except OSError:  # counted by the caller; the render records it with its reason
-            continue
-        present.append(source)
-        sizes.append(size)
-    if not present:
-        raise RenderError(f"none of {len(sources):,} files can be seen, such as {sources[0].path}")
-    return present, sizes
+    known = [source.num_bytes for source in listing.sources]
+    # What cannot be seen is counted by the caller; the render records it with its reason.
+    asked = known if None not in known else file_sizes([source.path for source in sources])
+    seen = [(source, size) for source, size in zip(sources, asked, strict=True) if size is not None]
+    if not seen:
+        raise RenderError(f"none of {len(sources):,} files can be seen, such as {as_location(sources[0].path)}")
+    return [source for source, _ in seen], [size for _, size in seen]
 
 
 def _try_each(

@@ -19,10 +19,12 @@ from render import RenderConfig, RenderError, find_meshes
 from render.backends.draw_server import DrawServer
 from render.finding.listing import Listing
 from render.fragments import Rasterizer
+from render.location import as_location
 from render.rasterizers import draws_on_gpu, load_batch_drawing, load_rasterizer, resolve_backend
 from render.rig import Rig, Viewpoint, checked_cameras, load_rig
 from shards import BuildOptions, BuildReport, Failure, Source, build_shards, unique_keys
 from shards.quality import quality_page
+from shards.store import Location, joined
 from tap.config import configured, validated
 
 _SHOWN_FAILURES = 5
@@ -35,8 +37,8 @@ class RenderSettings(RenderConfig):
 
 
 def render_folder(
-    src: Path,
-    out: Path | None,
+    src: str | Path,
+    out: Location | None,
     *,
     layout: str,
     given: dict[str, Any],
@@ -48,8 +50,8 @@ def render_folder(
     """Render every mesh below ``src`` into shards in ``out``; the whole of `tap render`.
 
     Args:
-        src: folder of meshes, or a manifest.
-        out: folder of shards; None with ``try_only`` alone.
+        src: folder of meshes, or a manifest; or the URL of either.
+        out: folder of shards, or its URL; None with ``try_only`` alone.
         layout: one of `render.sources.LAYOUTS`.
         given: settings from options of their own, which win over file and overrides.
         config_file: TOML settings, or None.
@@ -64,6 +66,7 @@ def render_folder(
         RenderError, ShardError, TapError: see the functions called.
     """
     console = Console(highlight=False)
+    place = as_location(src)
     settings = _settings(given, config_file, overrides)
     asked = RenderConfig(**settings.model_dump(exclude={"samples_per_shard"}))
     config = asked.model_copy(update={"backend": resolve_backend(asked.backend)})
@@ -72,7 +75,7 @@ def render_folder(
     rig = load_rig(config.rig)
     cameras = checked_cameras(config.rig, rig, Viewpoint(config.image_size, config.projection, config.seed))
     _check_picklable(config.rig, rig, options.num_workers)
-    listing = find_meshes(src, layout)  # type: ignore[arg-type]  # find_meshes refuses what is no layout
+    listing = find_meshes(place, layout)  # type: ignore[arg-type]  # find_meshes refuses what is no layout
     console.print(escape(listing.describe()), soft_wrap=True)
     console.print(_plan_line(config, asked.backend, cameras.num_views, options.num_workers), soft_wrap=True)
     sources = _sources(listing)
@@ -84,9 +87,9 @@ def render_folder(
     with _drawing(config, console) as rasterizer, RenderProgress(len(sources)) as progress:
         job = RenderJob(config, rig, rasterizer)
         report = build_shards(sources, job, out, stored, options, progress.advance, (RenderError,))
-    _tell(console, report, out, quality_page(out, out / QUALITY))
+    _tell(console, report, out, quality_page(out, joined(out, QUALITY)))
     if not report.num_samples:
-        raise RenderError(f"{src}: none of {len(sources):,} meshes could be rendered; the reasons are above")
+        raise RenderError(f"{place}: none of {len(sources):,} meshes could be rendered; the reasons are above")
     return report
 
 
@@ -148,7 +151,7 @@ def _sources(listing: Listing) -> list[Source]:
     ]
 
 
-def _tell(console: Console, report: BuildReport, out: Path, page: Path) -> None:
+def _tell(console: Console, report: BuildReport, out: Location, page: str) -> None:
     skipped = f" ({report.num_skipped} shards were already done)" if report.num_skipped else ""
     console.print(
         f"{report.num_samples:,} samples in {report.num_written + report.num_skipped} shards, "
@@ -160,7 +163,7 @@ def _tell(console: Console, report: BuildReport, out: Path, page: Path) -> None:
     if report.failures:
         _tell_failures(console, report.failures)
     if report.flags or report.failures:
-        console.print(f"to look at them: {escape(str(page))}", soft_wrap=True)
+        console.print(f"to look at them: {escape(page)}", soft_wrap=True)
 
 
 def _tell_failures(console: Console, failures: tuple[Failure, ...]) -> None:

@@ -2,13 +2,13 @@
 
 import dataclasses
 import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from render.camera import Cameras
 from render.config import RenderConfig
 from render.errors import RenderError
 from render.fragments import Rasterizer
+from render.location import Location, as_location
 from render.mesh import file_content, read_mesh
 from render.reading.part_labels import read_part_labels, with_parts
 from render.rig import Rig
@@ -39,20 +39,28 @@ class RenderJob:
         Raises:
             RenderError: the mesh cannot be read or drawn; the record of its shard names it relative to SRC.
         """
+        path = as_location(source.path)
+        labels = None if source.companion is None else as_location(source.companion)
+        try:
+            return self._sample(source, path, labels)
+        except RenderError as error:
+            # Neither a folder of this machine nor a bucket; the text of a URL is not always what opens it.
+            reason = str(error).replace(str(path), source.relative)
+            if labels is not None:
+                reason = reason.replace(str(labels), labels.name)
+            if not reason.startswith(source.relative):  # of rigs, framing and backends, which know no file
+                reason = f"{source.relative}: {reason}"
+            raise RenderError(reason) from error
+
+    def _sample(self, source: Source, path: Location, labels: Location | None) -> Sample:
         # With its compiler, which the process that hands out the work does not need.
         from render.rendering import render_mesh
 
-        path = Path(source.path)
         content = file_content(path)
         mesh = read_mesh(path, content, appearance=self.config.shade.appearance == "material")
-        try:
-            if source.companion is not None:
-                mesh = with_parts(mesh, read_part_labels(Path(source.companion), mesh))
-            rendering = render_mesh(mesh, self.config, source.key, source.relative, self.rig, self.rasterizer)
-        except RenderError as error:  # of rigs, framing, labels and backends, which know no file
-            if str(error).startswith(source.relative):
-                raise
-            raise RenderError(f"{source.relative}: {error}") from error
+        if labels is not None:
+            mesh = with_parts(mesh, read_part_labels(labels, mesh))
+        rendering = render_mesh(mesh, self.config, source.key, source.relative, self.rig, self.rasterizer)
         arrays = {
             "points": rendering.points,
             "world_to_camera": rendering.cameras.world_to_camera,

@@ -15,12 +15,15 @@ drawn = functools.partial(typer.Option, rich_help_panel="What is drawn")
 @reported
 def render(
     src: Annotated[
-        Path,
+        str,
         typer.Argument(
-            help="Folder of meshes (.off .obj .ply .stl .glb .gltf), or a .csv or .jsonl manifest.", show_default=False
+            help="Folder of meshes (.off .obj .ply .stl .glb .gltf), or a .csv or .jsonl manifest; or its URL (s3://...).",
+            show_default=False,
         ),
     ],
-    out: Annotated[Path | None, typer.Option(help="Folder for the shards.", show_default=False)] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Folder for the shards, or its URL (s3://...).", show_default=False)
+    ] = None,
     layout: Annotated[
         str,
         typer.Option(help="auto, modelnet, class, flat, shapenet-v1, shapenet-v2, shapenet55 or manifest; see README."),
@@ -28,6 +31,9 @@ def render(
     workers: Annotated[int, typer.Option(min=0, help="Processes; each takes whole shards. 0: in this one.")] = 1,
     resume: Annotated[
         bool, typer.Option("--resume", help="Do only what no valid record proves done; failed meshes count as done.")
+    ] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="As --resume, and try failed meshes again; what is done is kept.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the shards in --out.")] = False,
     dry_run: Annotated[
@@ -108,8 +114,7 @@ def render(
 
     Each sample holds its views, surface points with normals, and camera matrices. A mesh that cannot be rendered, that takes
     its worker down or outlasts the limits is recorded with its reason and the run goes on; quality.html in --out shows what
-    is worth a look. The bytes do not depend on --workers. To try failed meshes again, or after meshes changed, use
-    --overwrite.
+    is worth a look. The bytes do not depend on --workers. After meshes changed, use --overwrite.
 
     Further settings for --set: image_size=224, num_points=8192, seed=0, samples_per_shard=128,
     min_silhouette=0.002, shade.normals=smooth, shade.ambient=0.3, shade.diffuse=0.6, shade.background, shade.lights.
@@ -127,7 +132,7 @@ def render(
     if out is None and not dry_run:
         raise typer.BadParameter("name a folder for the shards (only --dry-run goes without)", param_hint="--out")
     options = BuildOptions(
-        num_workers=workers, resume=resume, overwrite=overwrite, max_failures=max_failures,
+        num_workers=workers, resume=resume, retry_failed=retry_failed, overwrite=overwrite, max_failures=max_failures,
         time_limit=(600.0 if workers and time_limit is None else time_limit) or None, memory_limit=memory_limit or None,
     )  # fmt: skip
     render_folder(

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from render.appearance import Appearance
 from render.errors import RenderError
+from render.location import Location, as_location
 
 MESH_SUFFIXES = (".off", ".obj", ".ply", ".stl", ".glb", ".gltf")
 
@@ -31,12 +32,12 @@ class Mesh:
     polygon: npt.NDArray[np.int32] | None = None
 
 
-def read_mesh(path: Path, content: bytes | None = None, appearance: bool = False) -> Mesh:
+def read_mesh(path: str | Location, content: bytes | None = None, appearance: bool = False) -> Mesh:
     """The triangles of a mesh file, scene transforms applied, polygons split, faces and vertices in the file's order.
 
     Args:
-        path: the file; its suffix (any case) names the format. Files that it names (.mtl, .bin, pictures) are looked for in
-            its folder, in the one above, and below those; nothing is fetched from a network.
+        path: the file, or its URL; its suffix (any case) names the format. Files that it names (.mtl, .bin, pictures) are
+            looked for in its folder, in the one above, and below those; a name that is a URL itself is never followed.
         content: the file's bytes, if already read.
         appearance: whether materials, textures and colours are read; without, they cost nothing.
 
@@ -48,6 +49,7 @@ def read_mesh(path: Path, content: bytes | None = None, appearance: bool = False
         RenderError: unknown suffix, unreadable or damaged file, content of another format than its suffix says, no faces, an
             index out of range, a vertex in use that is not finite.
     """
+    path = as_location(path)
     suffix = path.suffix.lower()
     if suffix not in MESH_SUFFIXES:
         raise RenderError(f"{path}: suffix {suffix!r} is not one of {', '.join(MESH_SUFFIXES)}")
@@ -71,14 +73,16 @@ def read_mesh(path: Path, content: bytes | None = None, appearance: bool = False
     return checked(mesh, str(path))
 
 
-def file_content(path: Path) -> bytes:
+def file_content(path: Location) -> bytes:
     """The bytes of a file; a pipe or a device, which might never end, is refused, links are followed.
+
+    Behind a URL a file of more than `render.location.LARGEST_REMOTE` bytes is refused.
 
     Raises:
         RenderError: no such file, not a file, or it cannot be read.
     """
     try:
-        if path.exists() and not path.is_file():
+        if isinstance(path, Path) and path.exists() and not path.is_file():
             raise RenderError(f"{path}: cannot read: is a folder, pipe or device")
         return path.read_bytes()
     except OSError as error:

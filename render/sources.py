@@ -1,15 +1,19 @@
 """Finding meshes in a folder or a manifest, and telling class and split of each. Opens no mesh."""
 
+import functools
 import os
-from pathlib import Path
+from collections.abc import Callable
 
 from render.errors import RenderError
 from render.finding import shapenet
 from render.finding.layouts import FOLDER_LAYOUTS, LAYOUTS, SPLITS, Layout, guess_layout
 from render.finding.listing import UNLABELED, Listing, MeshSource, escaped
 from render.finding.manifest import MANIFEST_SUFFIXES, read_manifest
+from render.finding.remote_walk import remote_walk
 from render.finding.walk import Found, walk
+from render.location import Location, RemotePath, as_location
 from render.mesh import MESH_SUFFIXES
+from render.remote import StoreError
 
 __all__ = ["LAYOUTS", "SPLITS", "UNLABELED", "Layout", "Listing", "MeshSource", "find_meshes"]
 
@@ -20,31 +24,41 @@ _LABELLERS = {
 }
 
 
-def find_meshes(src: Path, layout: Layout = "auto") -> Listing:
+def find_meshes(src: str | Location, layout: Layout = "auto") -> Listing:
     """The mesh files below a folder, or those that a manifest lists.
 
     Args:
-        src: a folder, links to files and folders in it followed; or a .csv or .jsonl manifest.
+        src: a folder, links to files and folders in it followed, or a .csv or .jsonl manifest; or the URL of either. Of web
+            addresses (http) only manifests are read.
         layout: one of `LAYOUTS`; ``auto`` goes by the places of the files.
 
     Raises:
         RenderError: no such folder, no mesh in it, a mesh whose path does not fit the layout, no layout or more than one
-            that fits, a damaged table or manifest.
+            that fits, a damaged table or manifest; a URL whose protocol is unknown, or whose store cannot be asked.
     """
     if layout not in LAYOUTS:
         raise RenderError(f"layout {layout!r} is unknown; name one of {', '.join(LAYOUTS)}")
-    if src.is_file() and src.suffix.lower() in MANIFEST_SUFFIXES:
+    place = as_location(src)
+    try:
+        return _found(place, layout)
+    except StoreError as error:
+        raise RenderError(f"{place}: {error.strerror}") from error
+
+
+def _found(src: Location, layout: Layout) -> Listing:
+    if src.suffix.lower() in MANIFEST_SUFFIXES and src.is_file():
         if layout not in ("auto", "manifest"):
             raise RenderError(f"{src}: is a manifest, which has no layout {layout}; leave --layout out")
         return read_manifest(src)
     if not src.is_dir():
+        absent = "no such folder" if not isinstance(src, RemotePath) else "no such bucket or folder"
         raise RenderError(
-            f"{src}: {'is not a folder' if src.exists() else 'no such folder'}; "
+            f"{src}: {'is not a folder' if src.exists() else absent}; "
             "name one with meshes, or a .csv or .jsonl manifest"
         )
     if layout == "manifest":
         raise RenderError(f"{src}: is a folder; layout manifest wants a .csv or .jsonl file")
-    found = walk(src)
+    found = remote_walk(src) if isinstance(src, RemotePath) else walk(src)
     if not found.meshes:
         asides = "".join(f"; {note}" for note in found.notes)
         raise RenderError(
@@ -53,7 +67,7 @@ def find_meshes(src: Path, layout: Layout = "auto") -> Listing:
     return _listing(src, guess_layout(src, found.meshes) if layout == "auto" else layout, found)
 
 
-def _listing(folder: Path, name: str, found: Found) -> Listing:
+def _listing(folder: Location, name: str, found: Found) -> Listing:
     layout = FOLDER_LAYOUTS[name]
     misfit = layout.misfit(found.meshes)
     if misfit is not None:
@@ -74,9 +88,18 @@ def _listing(folder: Path, name: str, found: Found) -> Listing:
     if layout.model_folder:
         num_empty = sum(bool(layout.model_folder.fullmatch(path)) for path in found.folders) - len(meshes)
         notes += (f"{num_empty:,} model folders without a mesh",) if num_empty else ()
-    root = os.fspath(folder)
+    path_of, size_of = _paths_below(folder), found.sizes.get
     sources = tuple(
-        MeshSource(os.path.join(root, match.string), escaped(match.string), escaped(category), split)  # noqa: PTH118
+        MeshSource(
+            path_of(match.string), escaped(match.string), escaped(category), split, num_bytes=size_of(match.string)
+        )
         for match, (category, split) in zip(meshes, labels, strict=True)
     )
     return Listing(name, sources, found.num_others + len(found.meshes) - len(meshes), notes)
+
+
+def _paths_below(folder: Location) -> Callable[[str], str]:
+    """From a path below the folder to what opens it; text, for a Path a file would cost more than its listing."""
+    if isinstance(folder, RemotePath):
+        return f"{folder.url}/".__add__
+    return functools.partial(os.path.join, os.fspath(folder))

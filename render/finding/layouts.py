@@ -7,10 +7,10 @@ import dataclasses
 import re
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, get_args
 
 from render.errors import RenderError
+from render.location import Location
 
 Layout = Literal["auto", "modelnet", "class", "flat", "shapenet-v1", "shapenet-v2", "shapenet55", "manifest"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
@@ -73,7 +73,7 @@ FORMS = {name: layout.form for name, layout in FOLDER_LAYOUTS.items()} | {
 }
 
 
-def guess_layout(folder: Path, meshes: Sequence[str]) -> str:
+def guess_layout(folder: Location, meshes: Sequence[str]) -> str:
     """The one layout that all the paths fit.
 
     Args:
@@ -105,7 +105,7 @@ def _tops(meshes: Sequence[str]) -> set[str]:
     return {path.partition("/")[0] for path in meshes}
 
 
-def _advice(folder: Path, meshes: Sequence[str]) -> str:
+def _advice(folder: Location, meshes: Sequence[str]) -> str:
     tops = _tops(meshes)
     inner = [path.partition("/")[2] for path in meshes]
     if len(tops) == 1 and all(inner) and len(fitting := _fitting(inner)) == 1:

@@ -13,11 +13,12 @@ class MeshSource:
     """One mesh file.
 
     Attributes:
-        path: the file.
+        path: the file, or its URL.
         relative: its name in shards and messages: a posix path below the folder, or below that of the manifest.
         category: class name, ``unlabeled`` where none is known.
         split: ``train``, ``val`` or ``test``; ``train`` where none is known.
         part_labels: file with one integer a face, text or .npy; None where there is none.
+        num_bytes: size of the file where it is known without a look at it; None elsewhere.
     """
 
     path: str
@@ -25,6 +26,7 @@ class MeshSource:
     category: str
     split: str
     part_labels: str | None = None
+    num_bytes: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

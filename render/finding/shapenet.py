@@ -4,13 +4,13 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from render.errors import RenderError
 from render.finding.layouts import SPLITS
 from render.finding.listing import UNLABELED
 from render.finding.table import read_rows, read_text
+from render.location import Location
 
 SYNSETS = {
     "02691156": "airplane", "02747177": "trash bin", "02773838": "bag", "02801938": "basket", "02808440": "bathtub",
@@ -32,7 +32,7 @@ Labels = tuple[list[tuple[str, str]], tuple[str, ...]]
 """(category, split) of each mesh, and notes."""
 
 
-def core_labels(folder: Path, meshes: Sequence[re.Match[str]]) -> Labels:
+def core_labels(folder: Location, meshes: Sequence[re.Match[str]]) -> Labels:
     """Classes and splits of ShapeNetCore: by the synset's folder, and by `all.csv` where it lies in the folder.
 
     Args:
@@ -44,6 +44,7 @@ def core_labels(folder: Path, meshes: Sequence[re.Match[str]]) -> Labels:
 
     Raises:
         RenderError: a damaged table, or a split in it that is none.
+        StoreError: the folder is behind a URL, and its store cannot be asked.
     """
     names = _synset_names(folder, {mesh["synset"] for mesh in meshes})
     table = folder / "all.csv"
@@ -55,7 +56,7 @@ def core_labels(folder: Path, meshes: Sequence[re.Match[str]]) -> Labels:
     return labels, (f"{num_missing:,} models not in all.csv, taken as train",) if num_missing else ()
 
 
-def numbered_labels(folder: Path, meshes: Sequence[re.Match[str]]) -> Labels:
+def numbered_labels(folder: Location, meshes: Sequence[re.Match[str]]) -> Labels:
     """Classes of ShapeNet55, whose files are numbers: by `<split>.csv`, or by `all.csv`, beside the folders.
 
     Args:
@@ -67,6 +68,7 @@ def numbered_labels(folder: Path, meshes: Sequence[re.Match[str]]) -> Labels:
 
     Raises:
         RenderError: no table, a damaged one, or tables of other models.
+        StoreError: the folder is behind a URL, and its store cannot be asked.
     """
     tables = {split: _numbered_table(folder, split) for split in sorted({mesh["split"] for mesh in meshes})}
     if not any(tables.values()):
@@ -85,13 +87,13 @@ def numbered_labels(folder: Path, meshes: Sequence[re.Match[str]]) -> Labels:
     return labels, (f"{num_missing:,} models not in the csv files, unlabeled",) if num_missing else ()
 
 
-def _numbered_table(folder: Path, split: str) -> dict[str, str]:
+def _numbered_table(folder: Location, split: str) -> dict[str, str]:
     paths = (folder / f"{split}.csv", folder / "all.csv")
     path = next((path for path in paths if path.exists()), None)
     return {row[0]: row[1] for row in _columns(path, "id", "synsetId")} if path else {}
 
 
-def _columns(path: Path, *names: str) -> Iterator[tuple[str, ...]]:
+def _columns(path: Location, *names: str) -> Iterator[tuple[str, ...]]:
     """The named columns of a table, row by row."""
     rows = read_rows(path)
     _, header = next(rows, (0, []))
@@ -109,7 +111,7 @@ def _columns(path: Path, *names: str) -> Iterator[tuple[str, ...]]:
         yield values
 
 
-def _synset_names(folder: Path, synsets: set[str]) -> dict[str, str]:
+def _synset_names(folder: Location, synsets: set[str]) -> dict[str, str]:
     """Synset to class name. Two synsets that share a name keep their numbers, so that no two classes become one."""
     known = SYNSETS | _taxonomy(folder / "taxonomy.json")
     names = {synset: known.get(synset, synset) for synset in synsets}
@@ -117,7 +119,7 @@ def _synset_names(folder: Path, synsets: set[str]) -> dict[str, str]:
     return {synset: name if counts[name] == 1 else synset for synset, name in names.items()}
 
 
-def _taxonomy(path: Path) -> dict[str, str]:
+def _taxonomy(path: Location) -> dict[str, str]:
     """The first of a synset's names in ShapeNet's own file; it exists in two forms, a list and a tree."""
     if not path.exists():
         return {}

@@ -3,12 +3,12 @@
 import csv
 import io
 from collections.abc import Iterator
-from pathlib import Path
 
 from render.errors import RenderError
+from render.location import Location
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Location) -> str:
     """The content of a UTF-8 file, a byte order mark at its beginning left out, line ends as they are.
 
     Raises:
@@ -25,7 +25,7 @@ def read_text(path: Path) -> str:
         raise RenderError(f"{path}, line {line}: is not UTF-8; save the file as UTF-8") from error
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+def read_rows(path: Location) -> Iterator[tuple[int, list[str]]]:
     """(line number, fields) of each row that is not empty; a row of quoted line breaks has the number of its first.
 
     Raises:

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from render.errors import RenderError
@@ -13,8 +13,8 @@ _FOLLOWED = "linked folders followed"
 _CYCLE = "links back to a folder that holds them, skipped"
 _DANGLING = "links that lead nowhere, skipped"
 _SPECIAL = "pipes, sockets or devices named like meshes, skipped"
-_HIDDEN = "hidden names (.name, __MACOSX), skipped"
-_NOTES = (_FOLLOWED, _CYCLE, _DANGLING, _SPECIAL, _HIDDEN)
+HIDDEN = "hidden names (.name, __MACOSX), skipped"
+_NOTES = (_FOLLOWED, _CYCLE, _DANGLING, _SPECIAL, HIDDEN)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +26,14 @@ class Found:
         folders: likewise, unsorted.
         num_others: files that are no mesh, hidden names and links to nothing among them.
         notes: links followed and names skipped, in words.
+        sizes: bytes of each mesh where the listing told them, empty elsewhere.
     """
 
     meshes: tuple[str, ...]
     folders: tuple[str, ...]
     num_others: int
     notes: tuple[str, ...]
+    sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 def walk(folder: Path) -> Found:
@@ -70,6 +72,11 @@ def walk(folder: Path) -> Found:
     return Found(tuple(sorted(meshes)), tuple(folders), num_others, notes)
 
 
+def is_hidden(name: str) -> bool:
+    """Whether files and folders of this name are passed over."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
 def _entries(place: str) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(place) as entries:
@@ -80,8 +87,8 @@ def _entries(place: str) -> Iterator[os.DirEntry[str]]:
 
 def _kind(entry: os.DirEntry[str]) -> str:
     """``mesh``, ``folder``, ``other``, or the note on a name that is skipped."""
-    if entry.name.startswith(".") or entry.name == "__MACOSX":
-        return _HIDDEN
+    if is_hidden(entry.name):
+        return HIDDEN
     try:
         if entry.is_dir():
             return "folder"

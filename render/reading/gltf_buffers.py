@@ -5,13 +5,13 @@ import binascii
 import struct
 import urllib.parse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from render.errors import RenderError
+from render.location import Location
 from render.reading.companions import LARGEST_COMPANION, read_companion
 from render.reading.gltf_document import Document
 
@@ -62,7 +62,7 @@ def item(items: Sequence[Item], index: int, what: str) -> Item:
 class Buffers:
     """Access to what a document's buffers hold; each is opened when it is first asked for."""
 
-    def __init__(self, path: Path, document: Document, binary: bytes | None) -> None:
+    def __init__(self, path: Location, document: Document, binary: bytes | None) -> None:
         self._path = path
         self._document = document
         self._binary = binary

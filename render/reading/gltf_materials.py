@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from render.appearance import Material, Texture, Wrap
-from render.errors import RenderError
+from render.errors import RenderError, UnreachableError
 from render.reading.colors import srgb_from_linear
 from render.reading.gltf_buffers import Buffers, item
 from render.reading.gltf_document import Document, MetallicRoughness, SpecularGlossiness, TextureInfo, TextureTransform
@@ -52,6 +52,8 @@ def place_material(document: Document, buffers: Buffers, index: int | None) -> P
     coordinates = info.tex_coord if transform is None or transform.tex_coord is None else transform.tex_coord
     try:
         material = dataclasses.replace(material, texture=_texture(document, buffers, info.index))
+    except UnreachableError:
+        raise
     except RenderError:
         return PlacedMaterial(material, missing=_name(document, info.index))
     return PlacedMaterial(material, coordinates, transform)

@@ -2,10 +2,10 @@
 
 import dataclasses
 import re
-from pathlib import Path
 
 from render.appearance import Material, Texture, Wrap
-from render.errors import RenderError
+from render.errors import RenderError, UnreachableError
+from render.location import Location
 from render.reading.companions import read_companion
 from render.reading.textures import LARGEST_PICTURE, decode_picture
 
@@ -45,7 +45,7 @@ class MtlMaterial:
     wrap: Wrap = "repeat"
 
 
-def read_mtl(mesh_path: Path, name: str) -> dict[str, MtlMaterial]:
+def read_mtl(mesh_path: Location, name: str) -> dict[str, MtlMaterial]:
     """The materials of an .mtl file by name.
 
     Args:
@@ -72,16 +72,21 @@ def read_mtl(mesh_path: Path, name: str) -> dict[str, MtlMaterial]:
     return materials
 
 
-def load_material(mesh_path: Path, described: MtlMaterial) -> tuple[Material, str | None]:
+def load_material(mesh_path: Location, described: MtlMaterial) -> tuple[Material, str | None]:
     """The material with its picture, and the picture's name where it could not be read.
 
     A picture is tinted by Kd, as the format's specification has it; a black Kd counts as white under a picture, since
     many exporters write it so.
+
+    Raises:
+        UnreachableError: the mesh is behind a URL, and nobody could say whether the picture is there.
     """
     if described.picture is None:
         return Material(described.color), None
     try:
         pixels = decode_picture(read_companion(mesh_path, described.picture, LARGEST_PICTURE))
+    except UnreachableError:
+        raise
     except RenderError:
         return Material(described.color), described.picture
     color = described.color if any(described.color) else (1.0, 1.0, 1.0)

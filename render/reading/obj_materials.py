@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from render.appearance import Material
-from render.errors import RenderError
+from render.errors import RenderError, UnreachableError
+from render.location import Location
 from render.reading.materials import MtlMaterial, load_material, read_mtl
 
 
@@ -44,7 +44,7 @@ class ObjMaterials:
     missing: tuple[str, ...]
 
 
-def obj_materials(path: Path, directives: Sequence[Directive], num_faces: int) -> ObjMaterials:
+def obj_materials(path: Location, directives: Sequence[Directive], num_faces: int) -> ObjMaterials:
     """The materials of an .obj file's faces; pictures of materials that no face uses are not opened.
 
     Args:
@@ -75,7 +75,7 @@ def obj_materials(path: Path, directives: Sequence[Directive], num_faces: int) -
     return ObjMaterials(tuple(materials), tuple(described), face_material, tuple(dict.fromkeys(missing)))
 
 
-def _libraries(path: Path, lines: Sequence[str]) -> tuple[dict[str, MtlMaterial], list[str]]:
+def _libraries(path: Location, lines: Sequence[str]) -> tuple[dict[str, MtlMaterial], list[str]]:
     """(materials by name, the first of equal names; names of files that cannot be read)."""
     library: dict[str, MtlMaterial] = {}
     missing: list[str] = []
@@ -88,12 +88,14 @@ def _libraries(path: Path, lines: Sequence[str]) -> tuple[dict[str, MtlMaterial]
     return library, missing
 
 
-def _one_library(path: Path, names: Sequence[str]) -> tuple[dict[str, MtlMaterial], list[str]]:
+def _one_library(path: Location, names: Sequence[str]) -> tuple[dict[str, MtlMaterial], list[str]]:
     library: dict[str, MtlMaterial] = {}
     missing: list[str] = []
     for name in names:
         try:
             library = read_mtl(path, name) | library
+        except UnreachableError:
+            raise
         except RenderError:
             missing.append(name)
     return library, missing

@@ -3,19 +3,19 @@
 import dataclasses
 import io
 import re
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from render.errors import RenderError
+from render.location import Location
 from render.mesh import Mesh, file_content
 
 NO_PART = -1
 _WHOLE = re.compile(rb"[+-]?[0-9]{1,18}")
 
 
-def read_part_labels(path: Path, mesh: Mesh) -> npt.NDArray[np.int32]:
+def read_part_labels(path: Location, mesh: Mesh) -> npt.NDArray[np.int32]:
     """The label of each face of a mesh, (F,) int32, -1 for none.
 
     Args:

@@ -2,12 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from render.errors import RenderError
+from render.location import Location
 from render.reading.colors import srgb_from_linear
 from render.reading.gltf_buffers import Buffers, chunks, item
 from render.reading.gltf_document import Document, Primitive, read_document
@@ -30,13 +30,13 @@ class _Piece:
     color: npt.NDArray[np.uint8] | None = None
 
 
-def read_glb(path: Path, content: bytes, appearance: bool) -> Polygons:
+def read_glb(path: Location, content: bytes, appearance: bool) -> Polygons:
     """The triangles of a binary glTF file, see `read_gltf`."""
     text, binary = chunks(content)
     return _read(path, read_document(text), binary, appearance)
 
 
-def read_gltf(path: Path, content: bytes, appearance: bool) -> Polygons:
+def read_gltf(path: Location, content: bytes, appearance: bool) -> Polygons:
     """The triangles of a glTF file's scene; lines and points are left out.
 
     Skins stand as the file's nodes pose them, morph targets as the default weights have them.
@@ -53,7 +53,7 @@ def read_gltf(path: Path, content: bytes, appearance: bool) -> Polygons:
     return _read(path, read_document(content), None, appearance)
 
 
-def _read(path: Path, document: Document, binary: bytes | None, appearance: bool) -> Polygons:
+def _read(path: Location, document: Document, binary: bytes | None, appearance: bool) -> Polygons:
     buffers = Buffers(path, document, binary)
     transforms = scene_transforms(document)
     materials: dict[int | None, PlacedMaterial] = {}

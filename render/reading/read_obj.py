@@ -2,12 +2,12 @@
 
 import dataclasses
 import re
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from render.errors import RenderError
+from render.location import Location
 from render.reading.colors import color_bytes
 from render.reading.materials import decoded
 from render.reading.obj_materials import Directive, ObjMaterials, obj_materials
@@ -18,7 +18,7 @@ _CONTINUED = re.compile(rb"\\[ \t]*(?:\r\n|\n|\r)")
 _LINE = re.compile(rb"[^\r\n]*")
 
 
-def read_obj(path: Path, content: bytes, appearance: bool) -> Polygons:
+def read_obj(path: Location, content: bytes, appearance: bool) -> Polygons:
     """The faces of an .obj file; curves, surfaces, lines, points and normals are ignored.
 
     Args:

@@ -1,13 +1,13 @@
 """Reading .off text: plain, COFF, NOFF and STOFF, with polygons, comments, and colours of vertices or faces."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 from render.errors import RenderError
+from render.location import Location
 from render.reading.colors import color_bytes
 from render.reading.polygons import Polygons
 from render.reading.scan_numbers import (
@@ -33,7 +33,7 @@ _COUNTS = re.compile(_BETWEEN + rb"(\d{1,18})[ \t]+(\d{1,18})(?:[ \t]+\d+)?[ \t]
 _WIDEST = 12  # numbers of a vertex that are looked at: position, normal, colour with alpha, texture coordinates
 
 
-def read_off(path: Path, content: bytes, appearance: bool) -> Polygons:
+def read_off(path: Location, content: bytes, appearance: bool) -> Polygons:
     """The polygons of an .off file.
 
     Args:

@@ -1,13 +1,13 @@
 """Reading .ply, text and binary: polygons, colours of vertices or faces, texture coordinates and TextureFile pictures."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from render.appearance import Material
 from render.errors import RenderError
+from render.location import Location
 from render.reading.colors import color_bytes
 from render.reading.materials import MtlMaterial, load_material
 from render.reading.ply_table import Table, read_header, read_tables
@@ -18,7 +18,7 @@ _COLORS = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_b
 _COORDINATES = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"))
 
 
-def read_ply(path: Path, content: bytes, appearance: bool) -> Polygons:
+def read_ply(path: Location, content: bytes, appearance: bool) -> Polygons:
     """The faces of a .ply file.
 
     Args:
@@ -86,7 +86,7 @@ def _colors(table: Table) -> npt.NDArray[np.uint8] | None:
     return None
 
 
-def _materials(path: Path, pictures: Iterable[str]) -> tuple[tuple[Material, ...], tuple[str, ...]]:
+def _materials(path: Location, pictures: Iterable[str]) -> tuple[tuple[Material, ...], tuple[str, ...]]:
     loaded = [load_material(path, MtlMaterial(picture=picture)) for picture in pictures]
     missing = dict.fromkeys(picture for _, picture in loaded if picture is not None)
     return tuple(material for material, _ in loaded), tuple(missing)

@@ -1,13 +1,12 @@
 """Reading .stl, text and binary: triangles, whose corners at equal positions become one vertex."""
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 from render.duplicates import equal_positions
 from render.errors import RenderError
+from render.location import Location
 from render.reading.polygons import Polygons
 from render.reading.scan_numbers import line_number, next_row, put_float, settle, skip_line, skip_token, text_of
 
@@ -15,7 +14,7 @@ _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribut
 _HEADER_BYTES = 84
 
 
-def read_stl(path: Path, content: bytes, appearance: bool) -> Polygons:
+def read_stl(path: Location, content: bytes, appearance: bool) -> Polygons:
     """The triangles of an .stl file; corners at the same position share a vertex, the first one's place in the order.
 
     Args:

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 
+from render.location import Location
 from render.reading.polygons import Polygons
 from render.reading.read_gltf import read_glb, read_gltf
 from render.reading.read_obj import read_obj
@@ -12,7 +12,7 @@ from render.reading.read_ply import read_ply
 from render.reading.read_stl import read_stl
 
 # (file, its bytes, whether the look is wanted) -> its polygons; raises RenderError with the bare reason.
-Reader = Callable[[Path, bytes, bool], Polygons]
+Reader = Callable[[Location, bytes, bool], Polygons]
 
 READERS: dict[str, Reader] = {
     ".off": read_off,

@@ -98,3 +98,19 @@ def test_content_is_compared_with_the_contract(name: str, data: bytes, message: 
     with pytest.raises(ShardError, match=message) as caught:
         decode_member(name, data)
     assert str(caught.value).startswith(name)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (8192, 6), (12, 4, 4), (2, 1, 3, 1)])
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "int32", "float64", "bool"])
+def test_npy_of_any_shape_is_read_as_numpy_reads_it(shape: tuple[int, ...], dtype: str) -> None:
+    array = np.arange(int(np.prod(shape))).reshape(shape).astype(dtype)
+    got, expected = decode_npy(encode_npy(array)), np.load(io.BytesIO(encode_npy(array)))
+    assert (got.dtype, got.shape) == (expected.dtype, expected.shape)
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("shape", [b"(1 2), ", b"(99999999999999999999,), ", b"(,), ", b"(-1,), "])
+def test_headers_that_numpy_would_not_write(shape: bytes) -> None:
+    data = encode_npy(np.zeros(3, np.float32)).replace(b"(3,), ", shape)
+    with pytest.raises(ShardError):
+        decode_npy(data)
