@@ -9,6 +9,7 @@ import typer
 
 from cli.errors import reported
 from cli.options import Config, Resume, Set, Shards
+from cli.shards_commands import shards_app
 from cli.stage_commands import render, rigs, show
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app.add_typer(finetune, name="finetune")
 app.command(epilog="Example: tap render ModelNet40/ --out shards --up z --workers 8")(render)
 app.command(epilog="Example: tap rigs mvcnn80 --projection perspective --out rig.png")(rigs)
 app.command(epilog="Example: tap show shards --out look")(show)
+app.add_typer(shards_app, name="shards")
 
 
 @app.command(epilog="Example: tap pretrain shards --out runs/tap --set train.epochs=100")

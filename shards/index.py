@@ -6,6 +6,7 @@ member has a line `OFFSET BYTES CRC32 NAME`, in the order of the tar. CRC-32 as 
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from shards.codec import split_member
 from shards.errors import ShardError
 
 _MAGIC = "tap-index 1"
+_LINE = re.compile(rb"(\d{1,18}) (\d{1,18}) ([0-9a-f]{8}) ([!-~]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,12 @@ def decode_index(data: bytes, name: str) -> list[SampleIndex]:
     if words[4] != f"{zlib.crc32(body):08x}":
         raise ShardError(f"{name}: damaged, its checksum does not fit; make it again with tap shards repair")
     builder = IndexBuilder(name)
-    for line in body.decode("ascii").splitlines():
-        offset, num_bytes, crc32, member = line.split(" ")
-        builder.add(member, Span(int(offset), int(num_bytes), int(crc32, 16)))
+    for line in body.splitlines():
+        match = _LINE.fullmatch(line)
+        if match is None:  # its checksum fits, so somebody meant it to be so
+            raise ShardError(f"{name}: {line[:80]!r} is no line of an index; make it again with tap shards repair")
+        offset, num_bytes, crc32, member = match.groups()
+        builder.add(member.decode("ascii"), Span(int(offset), int(num_bytes), int(crc32, 16)))
     counts = [str(len(builder.samples)), str(sum(len(sample.members) for sample in builder.samples))]
     if words[2:4] != counts:
         raise ShardError(f"{name}: damaged, its first line does not fit; make it again with tap shards repair")

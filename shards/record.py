@@ -1,6 +1,7 @@
 """What is known about shards without opening them: the record beside each tar, and the manifest of a set.
 
 Both hold only what follows from inputs and config, so that two runs of one job write equal bytes: no time, no machine.
+Both end in a checksum over their other fields (from version 1.2 on), so that no digit and no reason is taken on trust.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from shards.store import Store
 MANIFEST_NAME = "manifest.json"
 RECORD, TAR, INDEX = ".json", ".tar", ".idx"
 """What is added to a shard's name for its three files."""
+
+CHECKSUM = "checksum"
+"""Field of both files: the first 16 hex digits of the SHA-256 of the canonical JSON of all other fields."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -97,8 +101,9 @@ def config_hash(config: dict[str, Any]) -> str:
 
 
 def encode_record(record: ShardRecord) -> bytes:
-    """The bytes of `NAME.json`."""
-    text = json.dumps(record.model_dump(), sort_keys=True, ensure_ascii=False, indent=1)
+    """The bytes of `NAME.json`, its checksum among them."""
+    content = record.model_dump()
+    text = json.dumps(content | {CHECKSUM: config_hash(content)}, sort_keys=True, ensure_ascii=False, indent=1)
     return text.encode() + b"\n"
 
 
@@ -135,17 +140,36 @@ def read_records(store: Store, names: Sequence[str]) -> list[ShardRecord]:
     return [decode_record(found[file], store.path(file)) for file in files]
 
 
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The bytes of `manifest.json`, its checksum among them: readable JSON with exactly one line a shard.
+
+    Raises:
+        ShardError: the config holds what JSON cannot.
+    """
+    content = manifest.model_dump()
+    head = {name: value for name, value in content.items() if name != "shards"} | {CHECKSUM: config_hash(content)}
+    lines = [_one_line(entry.model_dump()) for entry in manifest.shards]
+    shards = "[\n  " + ",\n  ".join(lines) + "\n ]" if lines else "[]"
+    fields = [f' "{name}": {_indented(value)}' for name, value in head.items()] + [f' "shards": {shards}']
+    return ("{\n" + ",\n".join(fields) + "\n}\n").encode()
+
+
+def decode_manifest(data: bytes, path: str) -> Manifest:
+    """The manifest in these bytes; `path` is what messages call it.
+
+    Raises:
+        ShardError: it is damaged, or of another form.
+    """
+    return _decoded(data, path, Manifest)
+
+
 def write_manifest(store: Store, manifest: Manifest) -> None:
-    """Writes `manifest.json`, durably: readable JSON with exactly one line a shard.
+    """Writes `manifest.json`, durably.
 
     Raises:
         ShardError: the folder cannot be written, or the config holds what JSON cannot.
     """
-    head = {name: value for name, value in manifest.model_dump().items() if name != "shards"}
-    lines = [_one_line(entry.model_dump()) for entry in manifest.shards]
-    shards = "[\n  " + ",\n  ".join(lines) + "\n ]" if lines else "[]"
-    fields = [f' "{name}": {_indented(value)}' for name, value in head.items()] + [f' "shards": {shards}']
-    store.put(MANIFEST_NAME, ("{\n" + ",\n".join(fields) + "\n}\n").encode())
+    store.put(MANIFEST_NAME, encode_manifest(manifest))
 
 
 def read_manifest(store: Store) -> Manifest:
@@ -154,7 +178,7 @@ def read_manifest(store: Store) -> Manifest:
     Raises:
         ShardError: it is missing, damaged, or of another form.
     """
-    return _decoded(store.read(MANIFEST_NAME), store.path(MANIFEST_NAME), Manifest)
+    return decode_manifest(store.read(MANIFEST_NAME), store.path(MANIFEST_NAME))
 
 
 def _one_line(value: Any) -> str:
@@ -169,7 +193,11 @@ def _indented(value: Any) -> str:
 def _decoded(data: bytes, path: str, model: type[ModelT]) -> ModelT:
     """A model from JSON, with every way this can go wrong as one line."""
     try:
-        return model.model_validate(decode_json(data))
+        content = decode_json(data)
+        checksum = content.pop(CHECKSUM, None)  # sets made before 1.2 have none
+        if checksum not in (None, config_hash(content)):
+            raise ShardError("damaged, its checksum does not fit; run tap shards repair")
+        return model.model_validate(content)
     except ShardError as error:
         raise ShardError(f"{path}: {error}") from error
     except ValidationError as error:

@@ -59,7 +59,10 @@ class Salvage:
             return None
         members: list[tuple[str, bytes]] = []
         for name, span in sample.members.items():
-            data = self._tar.pread(span.offset, span.num_bytes)
+            try:
+                data = self._tar.pread(span.offset, span.num_bytes)
+            except ShardError:  # a bad sector
+                return None
             if len(data) != span.num_bytes or zlib.crc32(data) != span.crc32:
                 return None
             members.append((member_name(sample.key, name), data))

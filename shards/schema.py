@@ -22,6 +22,18 @@ SCHEMA_VERSION = "1.2"
 """Major.minor of the sample contract; a reader takes every minor version of its own major one."""
 
 
+def version_of(text: str) -> tuple[int, int]:
+    """Major and minor number of a schema version, to compare.
+
+    Raises:
+        ShardError: it is none.
+    """
+    match = re.fullmatch(r"(\d{1,6})\.(\d{1,6})", text)
+    if match is None:
+        raise ShardError(f"schema version {text!r} is none; expected two numbers as in {SCHEMA_VERSION}")
+    return int(match[1]), int(match[2])
+
+
 @dataclass(frozen=True)
 class ArraySpec:
     """One array member: its dtype, and its shape, where a letter is a size shared by all members of the sample."""

@@ -73,7 +73,7 @@ class TarWriter:
             self._index.add(name, span)
             if self._index.samples[-1].key != sample.key:
                 raise ShardError(f"sample {sample.key}: member {name} has another key")
-            self._write(_header(name, len(data)))
+            self._write(member_header(name, len(data)))
             self._write(data)
             self._write(bytes(-len(data) % BLOCK_BYTES))
         self.num_samples += 1
@@ -89,13 +89,28 @@ class TarWriter:
         self.num_bytes += len(data)
 
 
-def _header(name: str, num_bytes: int) -> bytes:
-    """One USTAR header block without anything of the machine, user or hour that wrote it."""
-    info = tarfile.TarInfo(name)
-    info.size, info.mode, info.mtime = num_bytes, 0o644, 0
-    info.uid = info.gid = 0
-    info.uname = info.gname = ""
+def member_header(name: str, num_bytes: int) -> bytes:
+    """The one header block that a member of this name and size has: nothing of the machine, user or hour is in it.
+
+    Raises:
+        ShardError: the name is not ASCII or too long, or the size beyond what USTAR can say.
+    """
+    label, size = name.encode("ascii", "replace"), b"%011o" % num_bytes
+    if len(label) > 100 or label != name.encode() or len(size) > 11:
+        raise ShardError(f"member {name!r} of {num_bytes:,} bytes does not fit the header of a plain tar")
+    checksum = _BLANK_SUM + sum(label) + sum(size)
+    return b"".join((label, _BLANK[len(label) : 124], size, _BLANK[135:148], b"%06o" % checksum, _BLANK[154:]))
+
+
+def _blank() -> bytes:
+    """A header without name and size; tarfile spends 16 us on each that it makes, as much as on the bytes of a view."""
+    info = tarfile.TarInfo("")
+    info.mode, info.mtime, info.uid, info.gid, info.uname, info.gname = 0o644, 0, 0, 0, "", ""
     return info.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
+
+
+_BLANK = _blank()
+_BLANK_SUM = sum(_BLANK[:124]) + sum(_BLANK[135:148]) + 8 * ord(" ") + sum(_BLANK[156:])
 
 
 def read_index(tar: RandomFile, name: str) -> list[SampleIndex]:

@@ -37,6 +37,7 @@ class ShardJob:
         config_hash: stored in each record.
         failure_types: exceptions that mean a bad source. Any other one is a bug and ends the run.
         salvage: keep the samples that an earlier tar of the same name holds intact, and make only the others.
+        only_as: shard name to the SHA-256 that its tar must have; one that comes out otherwise is not written.
     """
 
     make_sample: MakeSample
@@ -44,6 +45,7 @@ class ShardJob:
     config_hash: str
     failure_types: tuple[type[Exception], ...] = ()
     salvage: bool = False
+    only_as: Mapping[str, str] = field(default_factory=dict)
 
 
 def ignore_begin(index: int) -> None:
@@ -69,7 +71,7 @@ def write_shard(
         on_begin: called with a source's place in the plan before it is tried.
 
     Returns:
-        The record as written.
+        The record as written; or where `only_as` forbids the tar, the one that it would have got.
 
     Raises:
         ShardError: the disk is full or cannot be written, or a sample does not keep the contract.
@@ -98,6 +100,8 @@ def write_shard(
             failures=tuple(tally.failures),
             flags=dict(sorted(tally.flags.items())),
         )
+        if job.only_as.get(plan.name, record.sha256) != record.sha256:
+            return record
         store.remove(plan.name + RECORD)  # of an earlier try: it must not vouch for the new tar
         draft.commit()
     store.put(plan.name + INDEX, encode_index(tar.index))

@@ -1,6 +1,6 @@
 """`tap show` as a user runs it; what the pages look like in a browser is tested in `test_gallery_browser.py`."""
 
-import json
+import shutil
 import webbrowser
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from cli.main import app
 from cli.show_command import show_shards
 from shards.errors import ShardError
 from tests.shards.showcase import build_showcase
+from tests.shards.synthetic import change_manifest
 
 FILES = ["contact_sheet.png", "gallery.html", "quality.html"]
 
@@ -65,8 +66,8 @@ def test_sets_that_cannot_be_shown(folder: Path, tmp_path: Path) -> None:
         show_shards(folder, tmp_path / "out", "val", 200, open_browser=False)
     unfinished = tmp_path / "unfinished"
     unfinished.mkdir()
-    manifest = json.loads((folder / "manifest.json").read_text())
-    (unfinished / "manifest.json").write_text(json.dumps(manifest | {"shards": []}))
+    shutil.copy(folder / "manifest.json", unfinished)
+    change_manifest(unfinished, shards=())
     with pytest.raises(ShardError, match="has not finished; finish it with --resume"):
         show_shards(unfinished, tmp_path / "out", None, 200, open_browser=False)
     assert not (tmp_path / "out").exists()

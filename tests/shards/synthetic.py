@@ -15,7 +15,9 @@ import numpy as np
 
 from shards.key import unique_keys
 from shards.plan import Source
+from shards.record import read_manifest, write_manifest
 from shards.schema import SCHEMA_VERSION, Sample
+from shards.store import open_store
 
 NUM_POINTS = 20
 NUM_VIEWS = 3
@@ -101,3 +103,9 @@ def slow_sample(source: Source) -> Sample:
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file of a folder, hidden ones included: name to bytes."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def change_manifest(folder: Path, **fields: Any) -> None:
+    """Writes the manifest of a set with other values of some fields, and a checksum that fits them."""
+    store = open_store(folder)
+    write_manifest(store, read_manifest(store).model_copy(update=fields))

@@ -1,3 +1,5 @@
+import zlib
+
 import pytest
 
 from shards.errors import ShardError
@@ -46,3 +48,13 @@ def test_members_that_make_no_samples(members: list[str], message: str) -> None:
     with pytest.raises(ShardError, match=message):  # noqa: PT012  the last one is at fault
         for member in members:
             builder.add(member, Span(0, 0))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"-512 3 000000ab a.json", b"512 3 a.json", b"x 3 000000ab a.json", b"512 3 000000ab \xe9.json", b"", b"9" * 5000],
+)
+def test_lines_that_nobody_writes_although_the_checksum_fits(line: bytes) -> None:
+    body = line + b"\n"
+    with pytest.raises(ShardError, match=r"x\.idx: .* is no line of an index"):
+        decode_index(f"tap-index 1 1 1 {zlib.crc32(body):08x}\n".encode() + body, "x.idx")

@@ -10,7 +10,7 @@ from shards.quality import quality_page
 from tests.shards.showcase import build_showcase
 from tests.shards.showcase import make_sample as make_shown
 from tests.shards.showcase import make_sources as make_shown_sources
-from tests.shards.synthetic import SourceError, bad_sample, make_sample, make_sources
+from tests.shards.synthetic import SourceError, bad_sample, change_manifest, make_sample, make_sources
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,6 @@ def test_unfinished_set(tmp_path: Path) -> None:
         BuildOptions(num_workers=0),
         failure_types=(SourceError,),
     )
-    manifest = json.loads((tmp_path / "set" / "manifest.json").read_text())
-    (tmp_path / "set" / "manifest.json").write_text(json.dumps(manifest | {"shards": []}))
+    change_manifest(tmp_path / "set", shards=())
     with pytest.raises(ShardError, match="has not finished"):
         quality_page(tmp_path / "set", tmp_path / "quality.html")

@@ -9,6 +9,9 @@ from shards.record import (
     Manifest,
     ShardRecord,
     config_hash,
+    decode_manifest,
+    decode_record,
+    encode_manifest,
     encode_record,
     read_manifest,
     read_record,
@@ -93,3 +96,19 @@ def test_missing_and_unknown(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps({**RECORD.model_dump(), "when": "now"}))
     with pytest.raises(ShardError, match="when"):
         read_record(open_store(tmp_path), "a")
+
+
+@pytest.mark.parametrize("at", range(0, len(encode_record(RECORD)), 7))
+def test_any_flipped_bit_of_a_record_is_told(at: int) -> None:
+    data = bytearray(encode_record(RECORD))
+    data[at] ^= 1 << at % 8
+    with pytest.raises(ShardError):
+        decode_record(bytes(data), "record")
+
+
+@pytest.mark.parametrize("at", range(0, len(encode_manifest(manifest(2))), 7))
+def test_any_flipped_bit_of_a_manifest_is_told(at: int) -> None:
+    data = bytearray(encode_manifest(manifest(2)))
+    data[at] ^= 1 << at % 8
+    with pytest.raises(ShardError):
+        decode_manifest(bytes(data), "manifest")

@@ -10,7 +10,7 @@ from shards.codec import pack_sample
 from shards.errors import ShardError
 from shards.index import SampleIndex
 from shards.local_store import LocalFile
-from shards.tar import TarWriter, read_index
+from shards.tar import TarWriter, member_header, parse_header, read_index
 from tests.shards.synthetic import make_sample, make_sources
 
 
@@ -157,3 +157,18 @@ def test_every_flipped_header_is_found(tmp_path: Path) -> None:
             (tmp_path / "flipped.tar").write_bytes(damaged)
             with pytest.raises(ShardError):
                 index_of(tmp_path / "flipped.tar")
+
+
+@pytest.mark.parametrize("name", ["a.json", "chair_1.points.npy", "k" * 80 + ".world_to_camera.npy"])
+@pytest.mark.parametrize("num_bytes", [0, 1, 512, 123_456, 8**11 - 1])
+def test_headers_are_those_of_tarfile(name: str, num_bytes: int) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode, info.mtime = num_bytes, 0o644, 0
+    assert member_header(name, num_bytes) == info.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
+    assert parse_header(member_header(name, num_bytes), "here") == (name, num_bytes)
+
+
+@pytest.mark.parametrize(("name", "num_bytes"), [("k" * 101, 1), ("é.json", 1), ("a.json", 8**11)])
+def test_headers_that_cannot_be(name: str, num_bytes: int) -> None:
+    with pytest.raises(ShardError, match="does not fit the header"):
+        member_header(name, num_bytes)
