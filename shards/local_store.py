@@ -130,6 +130,8 @@ class LocalStore:
 class LocalFile:
     """An open local file; see `shards.store.RandomFile`. Several threads may read it."""
 
+    gap_bytes = 0
+
     def __init__(self, path: Path) -> None:
         self._path = path
         try:

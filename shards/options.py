@@ -10,11 +10,12 @@ class EngineOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    num_workers: int = Field(
-        1,
+    num_workers: int | None = Field(
+        None,
         ge=0,
         description="processes of their own that write shards, so that a source that kills its process costs the run "
-        "nothing; 0 works in the calling process, for a debugger",
+        "nothing; by default 1, or with the engine ray one for each CPU that Ray has, also of nodes that join later; 0 works "
+        "in the calling process, whatever the engine, for a debugger",
     )
     time_limit: float | None = Field(
         None,
@@ -29,4 +30,15 @@ class EngineOptions(BaseModel):
         allow_inf_nan=False,
         description="resident memory, in GB, that a worker may take, looked at five times a second; after that the source "
         "counts as one that killed its process; none by default",
+    )
+    address: str | None = Field(
+        None,
+        description="of the Ray cluster to work on, host:port or auto, for the engine ray; by default that of RAY_ADDRESS, "
+        "and without it Ray is started on this machine for the time of the run",
+    )
+    gpus_per_worker: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="GPUs, or the share of one, that the engine ray sets aside for each worker",
     )

@@ -9,18 +9,30 @@ from numpy.typing import NDArray
 
 from shards.errors import ShardError
 
+SHARDS_IN_GROUP = 16
+"""Shards that are shuffled together where nothing else is asked for."""
 
-def epoch_order(num_per_shard: Sequence[int], seed: int, epoch: int, shards_in_group: int = 16) -> NDArray[np.int64]:
+
+def epoch_order(
+    num_per_shard: Sequence[int], seed: int, epoch: int, shards_in_group: int = SHARDS_IN_GROUP
+) -> NDArray[np.int64]:
     """Global sample indices of one epoch.
 
-    Shards are shuffled and taken in groups; the samples of a group are shuffled together. A group bounds how many
-    tars are in use at a time; samples that share a shard never end up further apart than their group is long.
+    Shards are shuffled and cut into groups of even length; the samples of a group are shuffled together. So a group
+    bounds how many tars are in use at a time, and the order is as good as this:
+
+    - Up to `shards_in_group` shards there is one group, and the order is a uniform permutation of all samples.
+    - Above, a group has at least half of `shards_in_group` shards. In one of k equal shards, two samples that follow each
+      other share a shard with a probability just below 1 / k, and so do two at any other distance within the group.
+      Samples of different groups never share a shard.
+    - Over many epochs a sample is met at each position equally often where all shards are of one size, and nearly so
+      where they are not.
 
     Args:
         num_per_shard: samples in each shard; global indices count through the shards in this order.
         seed: of the run, at least 0.
         epoch: at least 0.
-        shards_in_group: shards that are shuffled together.
+        shards_in_group: the most shards that are shuffled together.
 
     Returns:
         (sum of num_per_shard,) int64, every index once.
@@ -37,9 +49,10 @@ def epoch_order(num_per_shard: Sequence[int], seed: int, epoch: int, shards_in_g
     shards = random.permutation(len(counts))
     order = np.empty(int(starts[-1]), np.int64)
     filled = 0
-    for first in range(0, len(shards), shards_in_group):
-        group = shards[first : first + shards_in_group]
-        indices = np.concatenate([np.arange(starts[shard], starts[shard + 1]) for shard in group])
+    # Of even length, so that the epoch does not end with the samples of the one or two shards that were left over.
+    for group in np.array_split(shards, max(1, -(-len(shards) // shards_in_group))):
+        pieces = [np.arange(starts[shard], starts[shard + 1]) for shard in group]
+        indices = np.concatenate([np.empty(0, np.int64), *pieces])
         random.shuffle(indices)
         order[filled : filled + len(indices)] = indices
         filled += len(indices)

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from shards.attempt import Attempt, Cause
+from shards.errors import ShardError
 from shards.options import EngineOptions
 from shards.plan import Source
 from shards.progress import Progress
-from shards.worker import NO_SOURCE, Message, Slot, work
+from shards.worker import NO_SOURCE, Message, Slot, remove_drafts, work
 from shards.writer import ShardJob
 
 BYTES_PER_GB = 10**9
+
+_MEMORY_TOLD = Path("/proc/self/statm")
 
 _PATIENCE_SECONDS = 5.0
 """How long an idle process may take to end by itself."""
@@ -106,8 +109,8 @@ class WorkerProcess:
         """Ends the process at once, with its unfinished file; what it has sent can still be read."""
         self._process.kill()
         self._process.join()
-        for name in self._store.unfinished(self._process_id):
-            self._store.remove(name)
+        if self.attempt is not None:
+            remove_drafts(self._store, self._process_id, self.attempt.plan.name)
 
     def dismiss(self) -> None:
         """Tells an idle process that there is no more to do; `kill` must still follow."""
@@ -126,3 +129,11 @@ class WorkerProcess:
         except (FileNotFoundError, ProcessLookupError):
             return 0  # it has just died, as its parent is about to see
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def check_memory_is_told() -> None:
+    """Raises ShardError where nobody could watch a memory limit."""
+    if not _MEMORY_TOLD.exists():
+        raise ShardError(
+            "memory_limit: this system has no /proc that tells how much memory a process takes; leave it out"
+        )

@@ -1,13 +1,13 @@
 """Random access to the samples of a set, decoding only what is asked for.
 
-Open tars and their indexes are not pickled: a worker process that is sent a reader opens its own. One reader is not meant
-for several threads.
+Open tars and their indexes are not shared: a worker process that is sent a reader, or forked with one, opens its own. One
+reader is not meant for several threads.
 """
 
 from __future__ import annotations
 
 import logging
-import zlib
+import os
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,14 +17,16 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.codec import check_size, decode_member
+from shards.cache import ShardCache
+from shards.codec import decode_member
 from shards.errors import ShardError
-from shards.index import SampleIndex, Span, decode_index, member_name
+from shards.index import SampleIndex, member_name
+from shards.open_tar import OpenTar, size_line
 from shards.order import epoch_order
 from shards.record import INDEX, MANIFEST_NAME, TAR, Manifest, ShardEntry, read_manifest
-from shards.schema import SCHEMA_VERSION, Sample, image_name, split_image_name
-from shards.store import Location, Store, open_store
-from shards.tar import REPAIR, read_index
+from shards.schema import SCHEMA_VERSION, Sample, image_name, split_image_name, version_of
+from shards.store import Location, Store, is_url, open_store
+from shards.tar import REPAIR
 
 MAX_OPEN_TARS = 64
 """Tars that a reader keeps open; a group of `epoch_order` fits in with room to spare."""
@@ -48,12 +50,13 @@ class ShardReader:
         config: the config that the set was made with.
     """
 
-    def __init__(self, location: Location, split: str | None = None) -> None:
+    def __init__(self, location: Location, split: str | None = None, cache: ShardCache | None = None) -> None:
         """Reads the manifest and looks at each tar's size.
 
         Args:
             location: path or URL of the folder that holds manifest.json and the tars.
             split: only this split's shards; None for all.
+            cache: keeps copies of a remote set's tars on this machine; a set in a local folder is read where it lies.
 
         Raises:
             ShardError: no manifest, an unfinished or foreign one, an unknown split, an index that is missing, or a tar
@@ -66,7 +69,9 @@ class ShardReader:
         self.classes: tuple[str, ...] = tuple(sorted(manifest.classes, key=lambda name: manifest.classes[name]))
         self.config = manifest.config
         self._starts = [0, *accumulate(entry.count for entry in self.entries)]
-        self._open: OrderedDict[int, _OpenTar] = OrderedDict()
+        self._open: OrderedDict[int, OpenTar] = OrderedDict()
+        self._process_id = os.getpid()
+        self._cache = cache if is_url(location) else None
         self._has_index = _check_files(self.store, self.entries, manifest)
 
     def __len__(self) -> int:
@@ -92,7 +97,7 @@ class ShardReader:
 
     def meta(self, index: int) -> dict[str, Any]:
         """The sample's JSON."""
-        return cast(dict[str, Any], self._member(*self._locate(index), "json"))
+        return cast(dict[str, Any], _decoded(*self._locate(index), ["json"])["json"])
 
     def num_views(self, index: int) -> int:
         """How many view images the sample has; nothing is decoded."""
@@ -113,7 +118,8 @@ class ShardReader:
             ShardError: the sample has no such member, or it is cut short.
             IndexError: `index` is out of range.
         """
-        return self._bytes(*self._locate(index), field)
+        tar, sample = self._locate(index)
+        return tar.fetch(sample, [field])[field]
 
     def ranges(self) -> list[range]:
         """Global indices of each shard, in the order of `entries`."""
@@ -142,87 +148,59 @@ class ShardReader:
             IndexError: `index` is out of range.
         """
         tar, sample = self._locate(index)
-        images: dict[str, NDArray[Any]] = {}
+        names: list[str] = []
         for kind in kinds:
             numbers = _image_numbers(sample).get(kind, []) if views is None else views
-            names = [image_name(kind, number) for number in numbers]
-            images |= {name: self._member(tar, sample, f"{name}.png") for name in names}
+            names += [image_name(kind, number) for number in numbers]
+        content = _decoded(
+            tar, sample, ["json", *(f"{name}.npy" for name in arrays), *(f"{name}.png" for name in names)]
+        )
         return Sample(
             key=sample.key,
-            meta=cast(dict[str, Any], self._member(tar, sample, "json")),
-            arrays={name: self._member(tar, sample, f"{name}.npy") for name in arrays},
-            images=images,
+            meta=cast(dict[str, Any], content["json"]),
+            arrays={name: content[f"{name}.npy"] for name in arrays},
+            images={name: content[f"{name}.png"] for name in names},
         )
+
+    def prefetch(self, numbers: Sequence[int]) -> None:
+        """Has the cache fetch shards in the background, by their places in `entries`; returns at once.
+
+        Without a cache, and for a local set, there is nothing to fetch. Until its copy has come, a shard is read where it
+        lies, one request a sample.
+        """
+        if self._cache is not None:
+            self._cache.request(self.store, [self.entries[number] for number in numbers], self._has_index)
 
     def order(self, seed: int, epoch: int, shards_in_group: int = 16) -> NDArray[np.int64]:
         """Global indices in the order of one epoch, see `epoch_order`: (len,) int64."""
         return epoch_order([entry.count for entry in self.entries], seed, epoch, shards_in_group)
 
-    def _locate(self, index: int) -> tuple[_OpenTar, SampleIndex]:
+    def _locate(self, index: int) -> tuple[OpenTar, SampleIndex]:
         """The open tar that holds a global index, and the sample's place in it."""
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)} in {self.store.location}")
+        if self._process_id != os.getpid():  # forked: what the parent has open stays its own
+            self._open, self._process_id = OrderedDict(), os.getpid()
         number = bisect_right(self._starts, index) - 1
         tar = self._open.get(number)
         if tar is None:
-            tar = _OpenTar(self.store, self.entries[number], self._has_index)
+            tar = OpenTar(self.store, self.entries[number], self._has_index, self._cache)
             self._open[number] = tar
             if len(self._open) > MAX_OPEN_TARS:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(number)
         return tar, tar.samples[index - self._starts[number]]
 
-    @staticmethod
-    def _bytes(tar: _OpenTar, sample: SampleIndex, field: str) -> bytes:
-        """One member's bytes, as they were written."""
-        span = sample.members.get(field)
-        if span is None:
-            raise ShardError(f"{tar.path}: sample {sample.key} has no {field}; it has {', '.join(sample.members)}")
-        return tar.read(member_name(sample.key, field), span)
 
-    def _member(self, tar: _OpenTar, sample: SampleIndex, field: str) -> Any:
-        """Content of one member."""
-        data = self._bytes(tar, sample, field)
+def _decoded(tar: OpenTar, sample: SampleIndex, fields: Sequence[str]) -> dict[str, Any]:
+    """Content of some members: field to what it holds."""
+    content: dict[str, Any] = {}
+    for field, data in tar.fetch(sample, fields).items():
         try:
-            return decode_member(member_name(sample.key, field), data)
+            content[field] = decode_member(member_name(sample.key, field), data)
         except ShardError as error:
             raise ShardError(f"{tar.path}: {error}") from error
-
-
-class _OpenTar:
-    """A tar that is open, and where its samples lie, checked against the manifest."""
-
-    def __init__(self, store: Store, entry: ShardEntry, has_index: bool) -> None:
-        self.path = store.path(entry.name + TAR)
-        if store.size(entry.name + TAR) != entry.bytes:
-            raise ShardError(_size_line(self.path, store.size(entry.name + TAR), entry))
-        self._file = store.open(entry.name + TAR)
-        try:
-            if has_index:
-                index = entry.name + INDEX
-                self.samples = decode_index(store.read(index), store.path(index))
-            else:
-                self.samples = read_index(self._file, self.path)
-            if len(self.samples) != entry.count:
-                raise ShardError(
-                    f"{self.path}: manifest says {entry.count} samples, tar holds {len(self.samples)}; {REPAIR}"
-                )
-        except BaseException:
-            self.close()
-            raise
-
-    def read(self, name: str, span: Span) -> bytes:
-        """One member's own bytes of the tar, compared with its CRC-32."""
-        check_size(name, span.num_bytes)
-        data = self._file.pread(span.offset, span.num_bytes)
-        if len(data) != span.num_bytes:
-            raise ShardError(f"{self.path}: {name} is cut short; {REPAIR}")
-        if span.crc32 is not None and zlib.crc32(data) != span.crc32:
-            raise ShardError(f"{self.path}: {name} is not as it was written, its CRC-32 differs; {REPAIR}")
-        return data
-
-    def close(self) -> None:
-        self._file.close()
+    return content
 
 
 def _trusted_manifest(store: Store) -> Manifest:
@@ -256,27 +234,17 @@ def _check_files(store: Store, entries: Sequence[ShardEntry], manifest: Manifest
     for entry in entries:
         size = sizes.get(entry.name + TAR)
         if size != entry.bytes:
-            raise ShardError(_size_line(store.path(entry.name + TAR), size, entry))
+            raise ShardError(size_line(store.path(entry.name + TAR), size, entry))
     missing = [entry.name for entry in entries if entry.name + INDEX not in sizes]
     if not missing:
         return True
-    if _version(manifest.schema_version) >= FIRST_WITH_INDEX:
+    if version_of(manifest.schema_version) >= FIRST_WITH_INDEX:
         raise ShardError(f"{store.path(missing[0] + INDEX)}: missing; {REPAIR}")
     logger.warning(
         "%s: made before version 1.2, without indexes: a flipped bit may go unnoticed; tap shards repair adds them",
         store.location,
     )
     return False
-
-
-def _size_line(path: str, size: int | None, entry: ShardEntry) -> str:
-    if size is None:
-        return f"{path}: named in the manifest, but missing; {REPAIR}"
-    return f"{path}: manifest says {entry.bytes} bytes, tar has {size}; {REPAIR}"
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(map(int, text.split(".")))
 
 
 def _image_numbers(sample: SampleIndex) -> dict[str, list[int]]:

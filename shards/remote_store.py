@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, TypeVar
 
-import fsspec
-
 from shards.errors import ShardError
+from shards.remote_system import WITH_BUCKETS, RemoteSystem, asked, code_of, open_system
+from shards.transfer import fetch_piece, file_size, send_file
 
-NUM_TRIES = 5
-FIRST_PAUSE_SECONDS = 0.5
-"""Pauses between tries double from here; the store's own package has its retries below them."""
+NUM_FILES_AT_ONCE = 1000
+"""Small files of one try: the others need not be fetched again when it fails."""
 
-PIECE_BYTES = 1 << 23
-"""An upload is handed over in pieces of this size."""
-
-_HOPELESS = (FileNotFoundError, PermissionError, NotADirectoryError, NotImplementedError, ImportError)
-"""What a second try would not change."""
+GAP_BYTES = 1 << 20
+"""A request's wait is as long as the way of about so many bytes."""
 
 ResultT = TypeVar("ResultT")
 
@@ -31,62 +26,83 @@ class RemoteStore:
     """A folder of an object store or another file system that fsspec knows; see `shards.store.Store`.
 
     Credentials and endpoint are those of the environment (AWS_ENDPOINT_URL, FSSPEC_..., config files), never of the URL.
-    Nothing keeps a second run out: object stores have no locks. Two runs of one job would write equal bytes.
+    Nothing keeps a second run out: object stores have no locks. Two runs of one job would write equal bytes. S3 compares
+    each upload with the checksum that botocore sends along; for any store, the size is asked afterwards. File systems
+    that have no whole uploads, such as sftp://, show a file while it is written; that the record comes last is what
+    tells a finished shard there.
+
+    Nothing is kept open: a store that was pickled or came along in a fork opens its own connections.
     """
 
     location: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "location", self.location.rstrip("/"))
-        self._system()  # a protocol that is unknown or not installed is told at once
+        location = self.location.rstrip("/")
+        object.__setattr__(self, "location", f"{location}//" if location.endswith(":") else location)
+        open_system(self.location)  # a protocol that is unknown or not installed is told at once
 
     def path(self, name: str) -> str:
         """See Store."""
-        return f"{self.location}/{name}"
+        return f"{self.location.rstrip('/')}/{name}" if not self.location.endswith("://") else f"{self.location}{name}"
 
     def sizes(self) -> dict[str, int]:
-        """See Store."""
+        """See Store; markers of folders, and what lies deeper, are left out."""
 
-        def listed(system: Any, folder: str) -> list[dict[str, Any]]:
-            system.invalidate_cache(folder)
+        def listed(remote: RemoteSystem) -> list[dict[str, Any]]:
+            remote.system.invalidate_cache(remote.path)
             try:
-                return list(system.ls(folder, detail=True))
+                entries = remote.call("ls", remote.path, detail=True)
             except FileNotFoundError:
                 return []
+            # A URL of a file would be answered with that file.
+            return [entry for entry in entries if entry["type"] == "file" and entry["name"].rstrip("/") != remote.path]
 
-        entries = self._tried(listed, "", "cannot be listed")
-        found = {entry["name"].rsplit("/", 1)[-1]: int(entry["size"]) for entry in entries if entry["type"] == "file"}
+        entries = self._asked("", listed, "cannot be listed")
+        found = {entry["name"].rsplit("/", 1)[-1]: int(entry["size"] or 0) for entry in entries}
         return dict(sorted(found.items()))
 
     def size(self, name: str) -> int | None:
         """See Store."""
-
-        def asked(system: Any, path: str) -> int | None:
-            system.invalidate_cache(path.rsplit("/", 1)[0])
-            try:
-                return int(system.info(path)["size"])
-            except FileNotFoundError:
-                return None
-
-        return self._tried(asked, name, "cannot be looked at")
+        return self._asked(name, file_size, "cannot be looked at")
 
     def read(self, name: str) -> bytes:
         """See Store."""
-        return self._tried(lambda system, path: bytes(system.cat_file(path)), name, "cannot be read")
+
+        def fetched(remote: RemoteSystem) -> bytes:
+            size = file_size(remote)
+            if size is None:
+                raise FileNotFoundError("no such file")
+            return fetch_piece(remote, 0, size)
+
+        return self._asked(name, fetched, "cannot be read")
 
     def read_many(self, names: Sequence[str]) -> dict[str, bytes]:
-        """See Store; the files are fetched side by side."""
-        present = self.sizes().keys() & set(names)
-        wanted = [name for name in names if name in present]
-        if not wanted:
-            return {}
+        """See Store; the files are fetched side by side, and only those that failed are fetched again."""
+        sizes = self.sizes()
+        wanted = [name for name in dict.fromkeys(names) if name in sizes]
+        found: dict[str, bytes] = {}
 
-        def fetched(system: Any, folder: str) -> dict[str, bytes]:
-            # One name alone would come back as bytes without its path.
-            content = system.cat([f"{folder}/{name}" for name in wanted], on_error="raise")
-            return {path.rsplit("/", 1)[-1]: bytes(data) for path, data in content.items()}
+        def fetch(remote: RemoteSystem) -> None:
+            left = [name for name in chunk if name not in found]
+            paths = [f"{remote.path}/{name}" for name in left]
+            ends = [sizes[name] for name in left]
+            answers = remote.call("cat_ranges", paths, [0] * len(left), ends, on_error="return")
+            failed: list[Exception] = []
+            for name, answer in zip(left, answers, strict=True):
+                if isinstance(answer, Exception):
+                    failed.append(answer)
+                elif len(answer) != sizes[name]:
+                    failed.append(ConnectionError(f"{len(answer)} of {sizes[name]} bytes of {name} arrived"))
+                else:
+                    found[name] = bytes(answer)
+            if failed:
+                raise failed[0]
 
-        return self._tried(fetched, "", "records cannot be read")
+        for begin in range(0, len(wanted), NUM_FILES_AT_ONCE):
+            chunk = [name for name in wanted[begin : begin + NUM_FILES_AT_ONCE] if sizes[name]]
+            if chunk:
+                self._asked("", fetch, "records cannot be read", sum(sizes[name] for name in chunk))
+        return {name: found.get(name, b"") for name in wanted}
 
     def open(self, name: str) -> RemoteFile:
         """See Store."""
@@ -96,12 +112,8 @@ class RemoteStore:
         return RemoteFile(self, name, size)
 
     def read_range(self, name: str, start: int, end: int) -> bytes:
-        """Bytes `start` to `end` (exclusive) of a file. Raises ShardError."""
-        if start >= end:
-            return b""
-        return self._tried(
-            lambda system, path: bytes(system.cat_file(path, start=start, end=end)), name, "cannot be read"
-        )
+        """Bytes `start` to `end` (exclusive) of a file that has so many. Raises ShardError."""
+        return self._asked(name, lambda remote: fetch_piece(remote, start, end), "cannot be read", end - start)
 
     def put(self, name: str, data: bytes) -> None:
         """See Store."""
@@ -118,13 +130,13 @@ class RemoteStore:
     def remove(self, name: str) -> None:
         """See Store."""
 
-        def removed(system: Any, path: str) -> None:
+        def removed(remote: RemoteSystem) -> None:
             try:
-                system.rm_file(path)
+                remote.call("rm_file", remote.path)
             except FileNotFoundError:
                 return
 
-        self._tried(removed, name, "cannot be removed")
+        self._asked(name, removed, "cannot be removed")
 
     def unfinished(self, process_id: int | None = None) -> list[str]:
         """See Store; an upload that was cut short leaves no file."""
@@ -132,66 +144,59 @@ class RemoteStore:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """See Store; nothing can be held here, but a store that refuses to be written is told before the work."""
+        """See Store; nothing can be held here. A bucket has to be there: one that a slip of the pen names is not made."""
 
-        def made(system: Any, folder: str) -> None:
-            system.makedirs(folder, exist_ok=True)
+        def made(remote: RemoteSystem) -> None:
+            if remote.protocol in WITH_BUCKETS:
+                bucket = remote.path.partition("/")[0]
+                try:
+                    remote.call("info", bucket)
+                except FileNotFoundError as error:
+                    raise FileNotFoundError(f"there is no bucket {bucket}; make it first") from error
+            else:
+                remote.call("makedirs", remote.path, exist_ok=True)
 
-        self._tried(made, "", "cannot be made")
+        self._asked("", made, "cannot be written")
         yield
 
     def upload(self, name: str, stream: IO[bytes], num_bytes: int) -> None:
-        """Puts a whole stream at `name`, and asks the store how much it has."""
+        """Puts a whole open file at `name`, and asks the store how much it has. Raises ShardError."""
 
-        def sent(system: Any, path: str) -> None:
-            stream.seek(0)
-            target = system.open(path, "wb")
+        def sent(remote: RemoteSystem) -> None:
             try:
-                while piece := stream.read(PIECE_BYTES):
-                    target.write(piece)
-            except BaseException:
-                # Closing would make a file of what has arrived.
-                target.discard() if hasattr(target, "discard") else None
-                target.closed = True
-                raise
-            target.close()
-            system.invalidate_cache(path.rsplit("/", 1)[0])
-            arrived = int(system.info(path)["size"])
+                send_file(remote, stream, num_bytes)
+                arrived = file_size(remote)
+            except FileNotFoundError as error:
+                if code_of(error) == "NoSuchBucket":
+                    raise
+                # NoSuchUpload: the parts were joined, and the answer that said so was lost.
+                raise ConnectionError(f"the upload came to nothing: {error}") from error
             if arrived != num_bytes:
-                raise OSError(f"{arrived} of {num_bytes} bytes arrived")
+                raise ConnectionError(f"{arrived or 0} of {num_bytes} bytes arrived")
 
-        self._tried(sent, name, "cannot be written", "; what was finished before is kept: go on with --resume")
+        advice = "; what was finished before is kept: go on with --resume"
+        self._asked(name, sent, "cannot be written", num_bytes, advice)
 
-    def _tried(self, action: Callable[[Any, str], ResultT], name: str, failure: str, advice: str = "") -> ResultT:
-        """The result of an action on (file system, path), tried again after errors that may pass."""
-        system, folder = self._system()
-        path = f"{folder}/{name}" if name else folder
-        for number in range(NUM_TRIES):
-            try:
-                return action(system, path)
-            except Exception as error:  # each package has its own errors for a network that fails
-                if isinstance(error, _HOPELESS) or number == NUM_TRIES - 1:
-                    what = " ".join(str(error).split()) or type(error).__name__
-                    raise ShardError(
-                        f"{self.path(name) if name else self.location}: {failure}: {what}{advice}"
-                    ) from error
-                time.sleep(FIRST_PAUSE_SECONDS * 2**number)
-        raise AssertionError("the last try returns or raises")
-
-    def _system(self) -> tuple[Any, str]:
-        """The file system, made in the process and thread that uses it, and the folder's path in it."""
+    def _asked(
+        self,
+        name: str,
+        request: Callable[[RemoteSystem], ResultT],
+        failure: str,
+        num_bytes: int = 0,
+        advice: str = "",
+    ) -> ResultT:
+        """What a request gets for a file, or for the folder where the name is empty."""
+        url = self.path(name) if name else self.location
         try:
-            system, folder = fsspec.core.url_to_fs(self.location)
-        except (ImportError, ValueError) as error:
-            protocol = self.location.partition("://")[0]
-            raise ShardError(
-                f"{self.location}: no way to open {protocol}:// here ({error}); for s3: pip install 'tap3d[s3]'"
-            ) from error
-        return system, str(folder).rstrip("/")
+            return asked(url, request, num_bytes)
+        except OSError as error:
+            raise ShardError(f"{url}: {failure}: {error}{advice}") from error
 
 
 class RemoteFile:
     """A remote file, each piece of which is a request; see `shards.store.RandomFile`."""
+
+    gap_bytes = GAP_BYTES
 
     def __init__(self, store: RemoteStore, name: str, size: int) -> None:
         self._store, self._name, self.size = store, name, size
@@ -232,6 +237,10 @@ class RemoteDraft:
 
     def commit(self) -> None:
         """See Draft."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            raise self._no_room(error) from error
         self._store.upload(self._name, self._stream, self._num_bytes)
 
     def _no_room(self, error: OSError) -> ShardError:

@@ -29,6 +29,10 @@ class RandomFile(Protocol):
     def size(self) -> int:
         """In bytes."""
 
+    @property
+    def gap_bytes(self) -> int:
+        """Two pieces with at most so many bytes between them are read faster as one; 0 where it makes no difference."""
+
     def pread(self, offset: int, num_bytes: int) -> bytes:
         """At most `num_bytes` from `offset` on; fewer only at the end of the file. Raises ShardError."""
 

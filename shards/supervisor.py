@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from multiprocessing.connection import wait
+from typing import Self
 
 from shards.attempt import Attempt, Cause
 from shards.errors import ShardError
@@ -34,15 +35,18 @@ class Supervisor:
     other work is left; then it starts over in a fresh process, alone, with the suspect before all others. If that one
     ends a worker again it is a failure, and the shard is written without it.
 
+    A context manager: the processes stay between two runs inside it, and are gone after it.
+
     Args:
         job: the callable and where to write; picklable.
-        options: number of workers, at least 1, and the limits.
+        options: number of workers, at least 1 or None for 1, and the limits.
         on_progress: called in this thread.
     """
 
     def __init__(self, job: ShardJob, options: EngineOptions, on_progress: OnProgress) -> None:
         self._job = job
         self._options = options
+        self._num_workers = options.num_workers or 1
         self._on_progress = on_progress
         self._lifeline, self._lifeline_end = multiprocessing.get_context("spawn").Pipe(duplex=False)
         self._crew: list[WorkerProcess] = []
@@ -71,26 +75,32 @@ class Supervisor:
             attempts = [Attempt(plan) for plan in plans]
             while attempts:
                 # A shard whose killers are known is as harmless as one that never had any.
-                together = [attempt for attempt in attempts if not attempt.suspects]
-                rounds = [together, *([attempt] for attempt in attempts if attempt.suspects)]
-                attempts = [revised for round_ in rounds for revised in self._run_round(round_)]
-        finally:
-            with held_back(signal.SIGINT, signal.SIGTERM):
-                self._lifeline_end.close()
-                self._lifeline.close()
-        return [self._records[plan.name] for plan in plans]
+                revised = self._run_round([attempt for attempt in attempts if not attempt.suspects])
+                for suspicious in [attempt for attempt in attempts if attempt.suspects]:
+                    self._disband()  # it is alone, and in a fresh process
+                    revised += self._run_round([suspicious])
+                attempts = revised
+        except BaseException:
+            self._disband()
+            raise
+        return [self._records.pop(plan.name) for plan in plans]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._disband()
+        with held_back(signal.SIGINT, signal.SIGTERM):
+            self._lifeline_end.close()
+            self._lifeline.close()
 
     def _run_round(self, attempts: Sequence[Attempt]) -> list[Attempt]:
         """Writes these shards side by side, and returns what is next for those at which a worker came to its end."""
         self._waiting, self._set_aside = deque(attempts), []
-        try:
-            while self._waiting or any(worker.attempt for worker in self._crew):
-                self._recruit()
-                for worker in self._stirring():
-                    self._attend(worker)
-        finally:
-            with held_back(signal.SIGINT, signal.SIGTERM):
-                self._disband()
+        while self._waiting or any(worker.attempt for worker in self._crew):
+            self._recruit()
+            for worker in self._stirring():
+                self._attend(worker)
         return self._set_aside
 
     def _recruit(self) -> None:
@@ -99,7 +109,7 @@ class Supervisor:
             if worker.is_ready and self._waiting:
                 worker.hand(self._waiting.popleft())
         num_free = sum(worker.attempt is None for worker in self._crew)
-        num_missing = min(len(self._waiting) - num_free, self._options.num_workers - len(self._crew))
+        num_missing = min(len(self._waiting) - num_free, self._num_workers - len(self._crew))
         if num_missing > 0:
             with quiet_start():
                 for _ in range(num_missing):
@@ -170,10 +180,11 @@ class Supervisor:
 
     def _disband(self) -> None:
         """Ends all processes: the idle ones in peace, those in the middle of a shard at once."""
-        for worker in self._crew:
-            worker.dismiss()
-        while self._crew:
-            self._crew.pop().await_end()
+        with held_back(signal.SIGINT, signal.SIGTERM):
+            for worker in self._crew:
+                worker.dismiss()
+            while self._crew:
+                self._crew.pop().await_end()
 
 
 def committed(record: ShardRecord) -> Progress:

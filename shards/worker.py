@@ -1,4 +1,4 @@
-"""Inside a worker process of the local engine: one job, many shards, progress sent home, no life after the parent."""
+"""Inside a worker process: one job, many shards, progress sent home, no life after the parent."""
 
 from __future__ import annotations
 
@@ -85,12 +85,15 @@ def work(job: ShardJob, slot: Slot, parent: Connection[Any, Any], lifeline: Conn
     if _OOM_SCORE.exists():
         with contextlib.suppress(OSError):
             _OOM_SCORE.write_text("500")
-    threading.Thread(target=_end_with, args=(lifeline, job.store), daemon=True).start()
+    desk = _Desk()
+    threading.Thread(target=_end_with, args=(lifeline, job.store, desk), daemon=True).start()
     # The pipe breaks when there is no more to do, and when the parent is dead, which the lifeline is about to tell.
     with contextlib.suppress(EOFError, OSError):
         parent.send(Ready())
         while True:
-            parent.send(_outcome(parent.recv(), job, slot, parent))
+            attempt = parent.recv()
+            desk.shard = attempt.plan.name
+            parent.send(_outcome(attempt, job, slot, parent))
 
 
 def _outcome(attempt: Attempt, job: ShardJob, slot: Slot, parent: Connection[Any, Any]) -> ShardRecord | Raised:
@@ -107,12 +110,13 @@ def _outcome(attempt: Attempt, job: ShardJob, slot: Slot, parent: Connection[Any
     except MemoryError as error:  # as itself, since numpy has one of its own
         return Raised(MemoryError(str(error)), traceback.format_exc())
     except Exception as error:
-        return Raised(_picklable(error), traceback.format_exc())
+        return Raised(picklable(error), traceback.format_exc())
     report.flush()
     return record
 
 
-def _picklable(error: Exception) -> Exception:
+def picklable(error: Exception) -> Exception:
+    """The error, or where it cannot travel between processes, a RuntimeError that tells it."""
     try:
         pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
     except Exception:  # objects refuse this in many ways
@@ -120,11 +124,27 @@ def _picklable(error: Exception) -> Exception:
     return error
 
 
-def _end_with(lifeline: Connection[Any, Any], store: Store) -> None:
+def remove_drafts(store: Store, process_id: int, shard: str) -> None:
+    """Removes what a process has begun of a shard.
+
+    The shard counts as well as the process: on other machines that write to this folder other processes have its number.
+    """
+    for name in store.unfinished(process_id):
+        if name.startswith(f".{shard}."):
+            store.remove(name)
+
+
+@dataclass
+class _Desk:
+    """What the process works on, for the thread that may have to end it."""
+
+    shard: str = ""
+
+
+def _end_with(lifeline: Connection[Any, Any], store: Store, desk: _Desk) -> None:
     lifeline.poll(None)  # nothing is ever sent: it returns at end of file only
     try:
-        for name in store.unfinished(os.getpid()):  # the parent may be dead and cannot
-            store.remove(name)
+        remove_drafts(store, os.getpid(), desk.shard)  # the parent may be dead and cannot
     finally:
         os._exit(1)  # sys.exit would end this thread alone
 

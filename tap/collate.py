@@ -31,8 +31,9 @@ class Item:
         images: (V, H, W, 2 or 4) uint8, grey or colour, and alpha; None where no view was asked for.
         label: class index, -1 where the sample has none.
         index: place in the reader.
-        counted: false where it only fills up a batch.
+        valid: false where it only fills up a batch.
         key: the sample's key, for messages.
+        problem: what was wrong with the damaged sample that it stands in for; empty where it is itself.
     """
 
     points: FloatArray
@@ -42,8 +43,9 @@ class Item:
     images: npt.NDArray[np.uint8] | None
     label: int
     index: int
-    counted: bool
+    valid: bool
     key: str
+    problem: str = ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,7 +60,9 @@ class Batch:
         images: (B, V, H, W, 2 or 4) uint8 as stored, or None.
         labels: (B,) int64, -1 where there is none.
         index: (B,) int64, place in the reader.
-        counted: (B,) bool, false at samples that only fill up the batch.
+        valid: (B,) bool, false at samples that only fill up the batch. Losses and metrics leave them out; batch norm in
+            training does not, so they weigh in its means (as the copies that they are of other samples of the batch).
+        problems: what was wrong with damaged samples that others stand in for, one line each.
     """
 
     points: Tensor
@@ -68,7 +72,8 @@ class Batch:
     images: Tensor | None
     labels: Tensor
     index: Tensor
-    counted: Tensor
+    valid: Tensor
+    problems: tuple[str, ...] = ()
 
     def to(self, device: torch.device | str) -> Self:
         """The batch on a device."""
@@ -111,13 +116,13 @@ class Batch:
             parallel=self.parallel,
             images=colour.expand(-1, 3, -1, -1).reshape(batch, views, 3, image_size, image_size),  # (B, V, 3, H, W)
             mask=covered[:, 0].reshape(batch, views, image_size, image_size),  # (B, V, H, W)
-            valid=self.counted,
+            valid=self.valid,
         )
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        changed: dict[str, Any] = {name: None if value is None else change(value) for name, value in values.items()}
-        return type(self)(**changed)
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        tensors = {name: change(value) for name, value in values.items() if isinstance(value, Tensor)}
+        return type(self)(**(values | tensors))
 
 
 def collate(items: Sequence[Item]) -> Batch:
@@ -143,7 +148,8 @@ def collate(items: Sequence[Item]) -> Batch:
         images=torch.from_numpy(np.stack([_as_channels(image, channels) for image in images])) if images else None,
         labels=torch.tensor([item.label for item in items]),
         index=torch.tensor([item.index for item in items]),
-        counted=torch.tensor([item.counted for item in items]),
+        valid=torch.tensor([item.valid for item in items]),
+        problems=tuple(item.problem for item in items if item.problem),
     )
 
 

@@ -4,6 +4,8 @@ All randomness of a sample comes from (seed, epoch, place in the reader), so nei
 run changes the stream. Knows no model. Legend: V views, N points, H W pixels.
 """
 
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,11 +13,16 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 from torch.utils.data import Dataset
 
+from shards.cache import ShardCache
+from shards.errors import ShardError
 from shards.reader import ShardReader
+from shards.store import Location, is_url
+from shards.stream import Address, OnError, read_batch
 from tap.augment import AugmentConfig, augment
 from tap.collate import FloatArray, Item
 from tap.errors import TapError
-from tap.sampling import EVALUATION, Address
+from tap.sampling import EVALUATION
+from tap.skipped import Skipped
 
 UNLABELLED = -1
 Views = Literal["some", "all", "none"]
@@ -28,6 +35,27 @@ class DataConfig(BaseModel):
 
     num_points: int = Field(1024, ge=1, description="Points of a cloud, a random subset of those stored.")
     num_views: int = Field(4, ge=1, description="Views of a sample in a training step; evaluation takes all.")
+    on_error: OnError = Field(
+        "raise", description="A damaged sample stops the run (raise), or is left out, counted and told (skip)."
+    )
+    cache: str | None = Field(
+        None, description="Folder that keeps tars of a set behind a URL; null takes the user's cache folder."
+    )
+    cache_gb: float | None = Field(
+        None, ge=0, description="Its size in GB; null takes 50, or half of the free disk if less; 0 keeps nothing."
+    )
+
+
+def open_reader(location: Location, split: str, config: DataConfig) -> ShardReader:
+    """A reader of one split, with the cache that the config asks for where the set lies behind a URL.
+
+    Raises:
+        ShardError: no such set or split, a damaged one, or a cache folder that cannot be used.
+    """
+    cache = None
+    if is_url(location) and config.cache_gb != 0:
+        cache = ShardCache(config.cache, None if config.cache_gb is None else round(config.cache_gb * 1e9))
+    return ShardReader(location, split, cache)
 
 
 class SampleData(Dataset[Item]):
@@ -39,6 +67,8 @@ class SampleData(Dataset[Item]):
         seed: of the run.
         views: ``some`` draws ``config.num_views`` of those stored, ``all`` takes each in its order, ``none`` reads no picture.
         augmentation: of training samples, or None.
+        skipped: the ledger of damaged samples, shared by the data sets of a run so that each is named once; None begins one.
+            Whoever takes batches from a loader notes their ``problems`` in it.
     """
 
     def __init__(
@@ -48,24 +78,78 @@ class SampleData(Dataset[Item]):
         seed: int,
         views: Views = "some",
         augmentation: AugmentConfig | None = None,
+        skipped: Skipped | None = None,
     ) -> None:
         self.reader, self.config, self.seed, self.views, self.augmentation = reader, config, seed, views, augmentation
+        self.skipped = skipped or Skipped()
         self._label = {name: index for index, name in enumerate(reader.classes)}
 
     def __len__(self) -> int:
         return len(self.reader)
 
-    def label(self, index: int) -> int:
-        """The class index of a sample, -1 where it has none; reads its JSON."""
-        return self._label_of(self.reader.meta(index))
+    def label(self, index: int) -> int | None:
+        """The class index of a sample, -1 where it has none; reads its JSON alone.
+
+        Returns:
+            None where that is damaged and damaged samples are skipped; it is noted in ``skipped``.
+        """
+        try:
+            return self._label_of(self.reader.meta(index))
+        except ShardError as error:
+            if self.config.on_error == "raise":
+                raise
+            self.skipped.note([str(error)])
+            return None
+
+    def num_views(self, indices: Iterable[int]) -> set[int]:
+        """The numbers of views that occur among some samples; with ``skip`` unreadable shards are left out."""
+        found = set()
+        for index in indices:
+            try:
+                found.add(self.reader.num_views(int(index)))
+            except ShardError:  # met again, and noted, when the sample is read
+                if self.config.on_error == "raise":
+                    raise
+        return found
+
+    def readable(self, indices: Iterable[int]) -> Iterator[Item]:
+        """Some samples one by one, read as they are for evaluation; with ``skip`` damaged ones are noted and left out.
+
+        Raises:
+            TapError: one stores fewer points or views than the config asks for.
+            ShardError: one is damaged, with ``skip`` all are.
+        """
+        found, last = False, ""
+        for index in indices:
+            try:
+                item = self[Address(EVALUATION, int(index))]
+            except ShardError as error:
+                if self.config.on_error == "raise":
+                    raise
+                last = str(error)
+                self.skipped.note([last])
+                continue
+            found = True
+            yield item
+        if not found:
+            raise ShardError(f"not one of the samples can be read; the last: {last}")
+
+    def __getitems__(self, addresses: Sequence[Address]) -> list[Item]:
+        """The samples of a batch, as the loader asks for them; damaged ones as `DataConfig.on_error` says."""
+        readings = read_batch(addresses, self.__getitem__, self.config.on_error)
+        return [
+            dataclasses.replace(reading.item, valid=reading.address.valid, problem=reading.problem)
+            for reading in readings
+        ]
 
     def __getitem__(self, address: Address) -> Item:
         """The sample of an address.
 
         Raises:
             TapError: it stores fewer points or views than the config asks for.
+            ShardError: it is damaged.
         """
-        epoch, index, counted = address
+        epoch, index, valid = address
         rng = np.random.default_rng((self.seed, epoch - EVALUATION, index))
         arrays = ("points",) if self.views == "none" else ("points", "world_to_camera", "intrinsics")
         views = self._choose_views(index, rng)
@@ -85,7 +169,7 @@ class SampleData(Dataset[Item]):
             images,
             self._label_of(sample.meta),
             index,
-            counted,
+            valid,
             sample.key,
         )
 

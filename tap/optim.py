@@ -2,10 +2,14 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+
+from tap.checkpoint import load_tensors
+from tap.errors import TapError
 
 UNTOUCHED = "untouched"
 
@@ -104,3 +108,18 @@ def unflatten_state(
         elif quantity != UNTOUCHED:
             state.setdefault(number[name], {})[quantity] = tensor
     return {"state": state, "param_groups": groups}, unknown, [name for name in names if name not in found]
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, names: list[str], file: Path) -> None:
+    """Loads what `flatten_state` made of an optimizer, which a checkpoint keeps in ``file``.
+
+    Raises:
+        TapError: it cannot be read, or the state is not of these parameters.
+    """
+    groups = optimizer.state_dict()["param_groups"]
+    state, unknown, missing = unflatten_state(load_tensors(file), names, groups)
+    if unknown:
+        raise TapError(f"{file}: holds state of {', '.join(unknown[:3])}, which the model has not; start anew")
+    if missing:
+        raise TapError(f"{file}: {len(missing)} parameters have no state, first {', '.join(missing[:3])}; start anew")
+    optimizer.load_state_dict(state)

@@ -16,8 +16,9 @@ class Position:
 
     Attributes:
         epoch: whole epochs done, evaluation included.
-        batch: batches done in the epoch that is under way.
+        batch: batches that each rank has done in the epoch that is under way.
         step: optimizer steps done.
+        skipped: damaged samples that training left out, on all ranks; one that was met in three epochs counts three times.
         window: sums of losses since the last row of metrics.csv, and their number under ``count``.
         metrics: of the last evaluation.
         best: highest value of the selected metric, or None.
@@ -27,6 +28,7 @@ class Position:
     epoch: NonNegativeInt = 0
     batch: NonNegativeInt = 0
     step: NonNegativeInt = 0
+    skipped: NonNegativeInt = 0
     window: dict[str, float] = dataclasses.field(default_factory=dict)
     metrics: Metrics = dataclasses.field(default_factory=dict)
     best: float | None = None
@@ -35,7 +37,7 @@ class Position:
 
 def load_position(checkpoint: Path) -> Position:
     """Where the run of a checkpoint folder stands; `TapError` if its counters are damaged or of something else."""
-    state, file = load_state(checkpoint), checkpoint / STATE
+    state, file = {"skipped": 0, **load_state(checkpoint)}, checkpoint / STATE  # older runs did not count these
     names = {field.name for field in dataclasses.fields(Position)}
     if set(state) != names:
         odd = ", ".join(sorted(names ^ set(state)))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from tap.checkpoint import (
     CONFIG,
@@ -20,8 +20,18 @@ from tap.config import differing_keys
 from tap.errors import TapError
 from tap.run_folder import write_environment
 
-# What may change between a run and its continuation, because no number of the run depends on it.
-OPERATIONAL = frozenset({"train.num_workers", "train.save_every", "train.log_every", "train.accelerator"})
+# What may change between a run and its continuation, because no number of a run on an undamaged set depends on it.
+OPERATIONAL = frozenset(
+    {
+        "train.num_workers",
+        "train.save_every",
+        "train.log_every",
+        "train.accelerator",
+        "data.on_error",
+        "data.cache",
+        "data.cache_gb",
+    }
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +77,8 @@ def open_run(
     if resumed is not None and not resume:
         raise TapError(f"{out}: holds a run already; go on with --resume, or choose another --out")
     if resumed is not None:
-        _check_same(out, load_record(resumed), record)
+        stored = load_record(resumed)
+        _check_same(out, {**stored, "config": _with_defaults(stored.get("config"), type(config))}, record)
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / CONFIG, record)
@@ -91,6 +102,14 @@ def _check_same(out: Path, stored: Mapping[str, Any], record: Mapping[str, Any])
             f"{out}: this run was started otherwise (stored and wanted): {', '.join(differences[:3])}"
             f"{', and more' if len(differences) > 3 else ''}; resume with the same settings, or choose another --out"
         )
+
+
+def _with_defaults(stored: Any, kind: type[BaseModel]) -> Any:
+    """A stored config with the fields that came after it, whose defaults are what was done before them."""
+    try:
+        return kind.model_validate(stored).model_dump(mode="json")
+    except ValidationError:
+        return stored
 
 
 def _package_version() -> str:

@@ -57,18 +57,26 @@ class Table:
         if rows and column not in columns:
             raise TapError(f"{self.file}: has no column {column!r}; move it away, or use another --out")
         kept = [row for row in rows if _whole(row) and row[column].isdecimal() and int(row[column]) <= last]
-        if len(kept) == len(rows):
-            return
-        temporary = self.file.with_suffix(".tmp")
-        with temporary.open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, columns)
-            writer.writeheader()
-            writer.writerows(kept)
-        os.replace(temporary, self.file)  # noqa: PTH105 - replaces on every platform
+        if len(kept) != len(rows):
+            self._rewrite(columns, kept)
+
+    def widen(self, column: str, value: str) -> None:
+        """Adds a column to a table that was begun without it; its rows get ``value``."""
+        columns, rows = self._read()
+        if columns and column not in columns:
+            self._rewrite([*columns, column], [{**row, column: value} for row in rows])
 
     def rows(self) -> list[dict[str, str]]:
         """All rows as text."""
         return self._read()[1]
+
+    def _rewrite(self, columns: list[str], rows: list[dict[str, str]]) -> None:
+        temporary = self.file.with_suffix(".tmp")
+        with temporary.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        os.replace(temporary, self.file)  # noqa: PTH105 - replaces on every platform
 
     def _read(self) -> tuple[list[str], list[dict[str, str]]]:
         if not self.file.exists():

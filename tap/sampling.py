@@ -3,41 +3,28 @@
 import contextlib
 import errno
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from shards.ahead import FetchAhead
 from shards.errors import ShardError
+from shards.reader import ShardReader
+from shards.store import is_url
+from shards.stream import Address, BatchPlan, IntArray
 from tap.errors import TapError
 
-IntArray = npt.NDArray[np.int64]
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
 EVALUATION = -1  # the epoch whose draws are fixed: nothing depends on how long the run has trained
 
 
-class Address(NamedTuple):
-    """One sample at one moment of the run.
-
-    Attributes:
-        epoch: 0-based, or `EVALUATION`; with the index it seeds all that the sample draws.
-        sample: place in the reader.
-        counted: false where a sample only fills up the last batch.
-    """
-
-    epoch: int
-    sample: int
-    counted: bool = True
-
-
 class EpochBatches(Sampler[list[Address]]):
-    """The batches of one rank in one epoch, from any batch on.
+    """The batches of one rank in one epoch, from any batch on; see `shards.stream.BatchPlan` for how they are cut.
 
-    The order of the epoch is cut into batches, and rank r of W takes batches r, r + W, and so on, equally many on each
-    rank; the remainder that fills no batch on every rank is dropped, a different one in each epoch. A data set smaller
-    than that gives one smaller batch.
+    A loss is the mean over the valid samples of its rank, and the ranks weigh equally: where a batch is filled up, its few
+    samples weigh more in that step.
 
     Args:
         order: epoch -> order of sample indices, the same set in each epoch.
@@ -45,54 +32,76 @@ class EpochBatches(Sampler[list[Address]]):
         batch_size: samples of one batch on one rank.
         rank: this process.
         world_size: processes.
+        drop_last: drop what fills no batch on every rank, instead of filling it up with samples that are not valid.
+        reader: of a set behind a URL, which then fetches the shards that come next.
 
     Raises:
         TapError: fewer samples than processes.
     """
 
     def __init__(
-        self, order: Callable[[int], IntArray], num_samples: int, batch_size: int, rank: int = 0, world_size: int = 1
+        self,
+        order: Callable[[int], IntArray],
+        num_samples: int,
+        batch_size: int,
+        rank: int = 0,
+        world_size: int = 1,
+        drop_last: bool = True,
+        reader: ShardReader | None = None,
     ) -> None:
-        if num_samples < world_size:
+        if drop_last and num_samples < world_size:
             raise TapError(f"{num_samples} training samples for {world_size} processes: use fewer devices or more data")
-        self.order, self.num_samples, self.batch_size = order, num_samples, batch_size
-        self.rank, self.world_size = rank, world_size
+        self.plan = BatchPlan(num_samples, batch_size, world_size, drop_last)
+        self.order, self.rank, self.reader = order, rank, reader
         self.epoch, self.start = 0, 0
 
     def set_position(self, epoch: int, start: int = 0) -> None:
-        """The next iteration yields ``epoch`` from its batch number ``start``."""
+        """The next iteration yields ``epoch`` from batch number ``start`` of each rank on."""
         self.epoch, self.start = epoch, start
 
     def __len__(self) -> int:
         """Batches of a whole epoch on one rank."""
-        return max(1, self.num_samples // self.batch_size // self.world_size)
+        return len(self.plan)
 
     def __iter__(self) -> Iterator[list[Address]]:
         order = self.order(self.epoch)
-        size = min(self.batch_size, self.num_samples // self.world_size)
-        for number in range(self.start, len(self)):
-            begin = (number * self.world_size + self.rank) * size
-            yield [Address(self.epoch, int(index)) for index in order[begin : begin + size]]
+        ahead = None if self.reader is None else fetch_ahead(self.reader, order)
+        for number in self.plan.numbers(self.rank, self.start * self.plan.num_ranks):
+            if ahead is not None:
+                ahead.reached(self.plan.begin(number))
+            yield self.plan.batch(order, self.epoch, number)
+
+
+def fetch_ahead(reader: ShardReader, order: IntArray) -> FetchAhead | None:
+    """What has a reader fetch the shards that an order comes to next; None for a set in a folder."""
+    if not is_url(reader.store.location):
+        return None
+    return FetchAhead(reader, order, [len(indices) for indices in reader.ranges()])
 
 
 def evaluation_batches(
-    indices: Sequence[int] | IntArray, batch_size: int, rank: int = 0, world_size: int = 1
-) -> list[list[Address]]:
-    """Every sample once, in batches of equal number on each rank.
+    indices: Sequence[int] | IntArray,
+    batch_size: int,
+    rank: int = 0,
+    world_size: int = 1,
+    reader: ShardReader | None = None,
+) -> EpochBatches:
+    """Every sample once, in batches of equal number and size on each rank.
 
     Args:
-        indices: samples, at least one.
-        batch_size: samples of a batch; the last may be smaller.
+        indices: samples in the order in which they are taken, at least one.
+        batch_size: samples of a batch.
         rank: this process.
         world_size: processes.
+        reader: of a set behind a URL, which then fetches the shards that come next.
 
     Returns:
-        This rank's batches; samples that are repeated so that no rank waits for another are not ``counted``.
+        This rank's batches of addresses with the epoch `EVALUATION`; samples that only fill up are not ``valid``.
     """
-    length = -(-len(indices) // world_size) * world_size
-    padded = [Address(EVALUATION, int(indices[i % len(indices)]), i < len(indices)) for i in range(length)]
-    mine = padded[rank::world_size]
-    return [mine[begin : begin + batch_size] for begin in range(0, len(mine), batch_size)]
+    order = np.asarray(indices, np.int64)
+    batches = EpochBatches(lambda _: order, len(order), batch_size, rank, world_size, drop_last=False, reader=reader)
+    batches.set_position(EVALUATION)
+    return batches
 
 
 def make_loader(

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
+from shards.stream import IntArray
 from tap.collate import Batch
 from tap.data import SampleData
-from tap.sampling import IntArray
 
 Metrics = dict[str, float | str]
 
@@ -42,7 +42,7 @@ class Task(Protocol):
         ...
 
     def training_step(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Losses of a batch, () each; the one named ``loss`` is minimised.
+        """Losses of a batch, () each; the one named ``loss`` is minimised. Samples that are not valid do not count.
 
         Args:
             model: ``self.model`` as Fabric wrapped it; the forward pass goes through it.

@@ -7,7 +7,6 @@ counters, everything random is seeded by them, and the learning rate is a pure f
 
 import dataclasses
 import math
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +20,7 @@ from tap import checkpoint
 from tap.clock import Clock, deferred_interrupt
 from tap.collate import Batch, collate
 from tap.errors import TapError
-from tap.optim import flatten_state, learning_rate, parameter_groups, unflatten_state
+from tap.optim import flatten_state, learning_rate, load_optimizer, parameter_groups
 from tap.position import Position, load_position
 from tap.run import Run
 from tap.run_folder import EVALUATIONS, METRICS, Table, draw_curves
@@ -40,6 +39,9 @@ class TrainConfig(BaseModel):
     min_learning_rate: float = Field(1e-5, ge=0, description="The learning rate of the last step.")
     weight_decay: float = Field(0.05, ge=0, description="AdamW's decay; not on biases, norms and tokens.")
     warmup_epochs: float = Field(3.0, ge=0, description="Epochs of linear warm-up.")
+    drop_last: bool = Field(
+        True, description="Drop what fills no batch on every device; else fill it up with samples that do not count."
+    )
     clip_norm: float = Field(10.0, gt=0, description="Gradients are scaled down to this norm.")
     seed: int = Field(0, ge=0, description="Seed of the initial weights and of everything drawn.")
     num_workers: int = Field(0, ge=0, description="Loader processes a device; 0 loads in the training process.")
@@ -115,15 +117,17 @@ def _set_up(fabric: Fabric, task: Task, config: TrainConfig, run: Run, progress:
         checkpoint.load_weights(task.model, run.resumed)
     model, optimizer = fabric.setup(task.model, optimizer)
     if run.resumed is not None:  # only now, because the state goes to where the parameters are
-        _load_optimizer(optimizer, names, run.resumed / checkpoint.OPTIMIZER)
+        load_optimizer(optimizer, names, run.resumed / checkpoint.OPTIMIZER)
         progress.on_message(f"{run.out}: goes on after step {position.step}, epoch {position.epoch}")
     if fabric.is_global_zero:
         Table(run.out / METRICS).cut("step", position.step)
+        Table(run.out / METRICS).widen("skipped", "0")
         Table(run.out / EVALUATIONS).cut("epoch", position.epoch)
     fabric.barrier()
-    batches = EpochBatches(task.order, task.num_train, config.batch_size, fabric.global_rank, fabric.world_size)
+    place, data = (fabric.global_rank, fabric.world_size), task.train_data
+    batches = EpochBatches(task.order, task.num_train, config.batch_size, *place, config.drop_last, data.reader)
     pin = fabric.device.type == "cuda"
-    loader = make_loader(task.train_data, batches, collate, config.num_workers, pin)
+    loader = make_loader(data, batches, collate, config.num_workers, pin)
     clock = Clock(config.epochs * len(batches), position.step)
     table = Table(run.out / METRICS)
     return Session(
@@ -135,7 +139,9 @@ def _train_epoch(session: Session) -> None:
     position, clock = session.position, session.clock
     session.model.train()
     session.batches.set_position(position.epoch, position.batch)
+    skipped = position.skipped
     for batch in clock.timed(session.loader):
+        session.task.train_data.skipped.note(batch.problems)
         with deferred_interrupt():  # weights, counters and metrics.csv move together
             losses = _step(session, batch.to(session.fabric.device))
             position.step, position.batch = position.step + 1, position.batch + 1
@@ -144,6 +150,11 @@ def _train_epoch(session: Session) -> None:
             _log(session, numbers, speed)
         place = {"epoch": position.epoch + 1, "epochs": session.config.epochs, "step": position.step}
         session.progress.on_step({**place, **numbers, **speed})
+    if position.skipped > skipped and session.fabric.is_global_zero:
+        session.progress.on_message(
+            f"epoch {position.epoch + 1}: {position.skipped - skipped} damaged samples were left out, "
+            f"{position.skipped} in the run; tap shards verify names them"
+        )
 
 
 def _log(session: Session, numbers: dict[str, float], speed: dict[str, float]) -> None:
@@ -155,7 +166,8 @@ def _log(session: Session, numbers: dict[str, float], speed: dict[str, float]) -
         return
     count = window.pop("count")
     row = {"epoch": position.epoch + 1, "step": position.step, **{name: sum_ / count for name, sum_ in window.items()}}
-    row |= {"lr": numbers["lr"]} | {name: round(speed[name], 4) for name in ("samples_per_second", "data_wait")}
+    row |= {"skipped": position.skipped, "lr": numbers["lr"]}
+    row |= {name: round(speed[name], 4) for name in ("samples_per_second", "data_wait")}
     if session.fabric.is_global_zero:
         session.table.append(row)
     window.clear()
@@ -175,7 +187,9 @@ def _step(session: Session, batch: Batch) -> dict[str, float]:
     session.optimizer.zero_grad(set_to_none=True)
     fabric.backward(losses["loss"])
     norm = fabric.clip_gradients(session.model, session.optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
-    numbers = _as_numbers(fabric, {**losses, "gradient_norm": norm})
+    problems = norm.new_tensor(float(len(batch.problems)))
+    numbers = _as_numbers(fabric, {**losses, "gradient_norm": norm, "skipped": problems})
+    position.skipped += round(numbers.pop("skipped") * fabric.world_size)
     for name, value in numbers.items():
         if not math.isfinite(value):
             raise TapError(
@@ -232,13 +246,3 @@ def _save(session: Session, name: str, position: Position | None = None) -> None
         weights = session.task.model.state_dict()
         checkpoint.save_checkpoint(session.run.out / name, session.run.record, state, weights, optimizer)
     session.fabric.barrier()
-
-
-def _load_optimizer(optimizer: torch.optim.Optimizer, names: list[str], file: Path) -> None:
-    groups = optimizer.state_dict()["param_groups"]
-    state, unknown, missing = unflatten_state(checkpoint.load_tensors(file), names, groups)
-    if unknown:
-        raise TapError(f"{file}: holds state of {', '.join(unknown[:3])}, which the model has not; start anew")
-    if missing:
-        raise TapError(f"{file}: {len(missing)} parameters have no state, first {', '.join(missing[:3])}; start anew")
-    optimizer.load_state_dict(state)

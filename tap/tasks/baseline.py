@@ -71,7 +71,8 @@ def weighted_mean_images(
     those of the background w_bg / N_bg, with N the pixels of that region over all views and objects.
 
     Args:
-        batches: the train split, all views of each sample in one order, not augmented.
+        batches: the train split, all views of each sample in one order, not augmented; samples that are not valid are
+            left out.
         foreground_weight: w_fg of the loss.
         background_weight: w_bg.
 
@@ -85,6 +86,8 @@ def weighted_mean_images(
         pose = views.world_to_camera[0] if pose is None else pose
         if not same_cameras(views, pose):
             return None
+        if views.valid is not None:
+            all_images, all_masks = all_images[views.valid], all_masks[views.valid]
         images, mask = all_images.double(), all_masks[:, :, None]  # (B, V, 3, H, W), (B, V, 1, H, W)
         foreground = (images * mask).sum(0)
         parts = [foreground, images.sum(0) - foreground, mask.double().sum(0), (~mask).double().sum(0)]

@@ -10,22 +10,22 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 
-from shards.reader import ShardReader
 from shards.store import Location
+from shards.stream import IntArray
 from tap.augment import AugmentConfig
 from tap.backbones import BackboneConfig
 from tap.checkpoint import find_checkpoint, has_checkpoint, load_record, load_weights, read_json
 from tap.config import differing_keys, validated
-from tap.data import UNLABELLED, SampleData
+from tap.data import SampleData, open_reader
 from tap.errors import TapError
 from tap.fabric import build_fabric
 from tap.presets import MODEL_PRESETS
 from tap.run import open_run
-from tap.sampling import EVALUATION, Address, IntArray, plain_errors
+from tap.sampling import plain_errors
 from tap.task import Progress, Silent
 from tap.tasks.classifier import ClassificationConfig, ClassificationTask, default_backbone
 from tap.tasks.scores import RESULT, Scores, predict, write_result
-from tap.tasks.split import cut_share, data_account
+from tap.tasks.split import check_label, cut_share, data_account, labelled_samples
 from tap.train import TrainConfig, fit
 
 
@@ -80,7 +80,8 @@ def finetune_classification(
 
     Returns:
         What ``result.json`` holds: ``validation`` and ``test`` numbers of the ``last`` and the ``best`` checkpoint, what was
-        selected on, ``init`` and counts. ``test`` is None where the set has no such split.
+        selected on, ``init`` and counts. ``test`` is None where the set has no such split. Where damaged samples are skipped,
+        ``num_damaged`` tells how many of each part are missing in its numbers.
 
     Raises:
         TapError: settings that do not fit data or ``init``, too few samples, a folder that holds another run.
@@ -91,8 +92,8 @@ def finetune_classification(
     config = config.model_copy(update={"backbone": _resolve_backbone(config.backbone, init)})
     continued = resume and has_checkpoint(out)
     finished = continued and (out / RESULT).exists()
-    data, labels = _open_train(shards, config)
-    train, validation = _cut_validation(labels, config, shards)
+    data = _open_train(shards, config)
+    train, validation = _cut_validation(data, config)
     account = data_account(shards, config.train_split, config.test_split)
     test_data = None if finished else _open_test(shards, config, account)
     task = ClassificationTask(config, data, train, validation, init is not None)
@@ -112,6 +113,8 @@ def finetune_classification(
         share = f"{config.validation_share:.0%} of each class of {config.train_split}"
         facts |= {"selected_on": f"validation accuracy, {share}", "best_epoch": position.best_epoch}
         scored = _score_all(task, out, validation, test_data, config, fabric)
+        if config.data.on_error == "skip":
+            facts["num_damaged"] = {name: counts[name] - len(found.index) for name, found in scored["last"].items()}
         write_result(out, {**facts, "num_classes": task.num_classes}, scored, test_data)
     fabric.barrier()
     return read_json(out / RESULT)
@@ -141,32 +144,24 @@ def _score_all(
     return scored
 
 
-def _open_train(shards: Location, config: ClassificationConfig) -> tuple[SampleData, list[int]]:
-    """Training data and labels; all is read once, so one that cannot be trained on is met here and not hours later."""
+def _open_train(shards: Location, config: ClassificationConfig) -> SampleData:
+    """Training data."""
     if config.test_split == config.train_split:
         raise TapError(
             f"test_split: {config.test_split!r} is the split that is trained on; name another, or one not there"
         )
-    reader = ShardReader(shards, config.train_split)
-    data = SampleData(reader, config.data, config.train.seed, "none", config.augment)
-    return data, [_checked_label(data, index) for index in range(len(data))]
+    reader = open_reader(shards, config.train_split, config.data)
+    return SampleData(reader, config.data, config.train.seed, "none", config.augment)
 
 
 def _open_test(shards: Location, config: ClassificationConfig, account: Mapping[str, Any]) -> SampleData | None:
     """Test data where the set has that split; of it only the first sample is read, the rest waits for the end."""
     if config.test_split not in account["num_samples"]:
         return None
-    data = SampleData(ShardReader(shards, config.test_split), config.data, config.train.seed, "none")
-    _checked_label(data, 0)
+    data = SampleData(open_reader(shards, config.test_split, config.data), config.data, config.train.seed, "none")
+    first = next(data.readable(range(len(data))))
+    check_label(data, first.index, first.label)
     return data
-
-
-def _checked_label(data: SampleData, index: int) -> int:
-    """The label of a sample, which is read as it will be for training."""
-    label = data[Address(EVALUATION, index)].label
-    if label == UNLABELLED:
-        raise TapError(f"{data.reader.store.location}: sample {data.reader.key(index)} has no class; label all of them")
-    return label
 
 
 def _resolve_backbone(wanted: BackboneConfig | None, init: Path | None) -> BackboneConfig:
@@ -188,17 +183,19 @@ def _resolve_backbone(wanted: BackboneConfig | None, init: Path | None) -> Backb
     return found
 
 
-def _cut_validation(labels: list[int], config: ClassificationConfig, shards: Location) -> tuple[IntArray, IntArray]:
+def _cut_validation(data: SampleData, config: ClassificationConfig) -> tuple[IntArray, IntArray]:
     """Training and validation samples, after a look at what the set offers."""
+    indices, labels = labelled_samples(data)
+    where = data.reader.store.location
     if len(set(labels)) < 2:
         raise TapError(
-            f"{shards}: {config.train_split} holds {len(set(labels))} class; classification needs two or more"
+            f"{where}: {config.train_split} holds {len(set(labels))} class; classification needs two or more"
         )
-    train, validation = cut_share(labels, config.validation_share, config.train.seed)
+    train, validation = (indices[part] for part in cut_share(labels, config.validation_share, config.train.seed))
     # The head's batch norm has no variance over one sample, on any of the devices.
     if not len(validation) or len(train) // config.train.devices < 2 or config.train.batch_size < 2:
         raise TapError(
-            f"{shards}: {len(train)} samples to train on in batches of {config.train.batch_size} on each of "
+            f"{where}: {len(train)} samples to train on in batches of {config.train.batch_size} on each of "
             f"{config.train.devices} devices and {len(validation)} to validate; two a device to train on in batches of two "
             "or more, and one to validate, are the least"
         )

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from shards.stream import IntArray
 from tap.augment import AugmentConfig
 from tap.backbones import BackboneConfig, build_backbone
 from tap.batch import PointBatch
@@ -18,11 +19,12 @@ from tap.collate import Batch
 from tap.data import DataConfig, SampleData
 from tap.heads import ClassificationHead
 from tap.presets import MODEL_PRESETS
-from tap.sampling import IntArray
 from tap.task import Metrics
 from tap.tasks.scores import predict
 from tap.tasks.split import epoch_order
 from tap.train import TrainConfig
+
+IGNORED = -100  # label of a sample that the loss leaves out
 
 
 class ClassificationConfig(BaseModel):
@@ -90,7 +92,7 @@ class ClassificationTask:
         self.num_classes = len(data.reader.classes)
         self.model: nn.Module = Classifier(config.backbone or default_backbone(), self.num_classes, config.dropout)
         self.train_data, self.num_train = data, len(train)
-        self._config, self._train, self._validation = config, set(train.tolist()), validation
+        self._config, self._train, self._validation = config, train, validation
         self._warmup = config.backbone_warmup_epochs if pretrained else 0.0
 
     def order(self, epoch: int) -> IntArray:
@@ -106,10 +108,14 @@ class ClassificationTask:
         return min(1.0, epoch / self._warmup) if part == "backbone" and self._warmup else 1.0
 
     def training_step(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Cross-entropy with label smoothing, and the share of the batch that was right."""
+        """Cross-entropy with label smoothing, and the share of the batch that was right; both 0 of a batch of fill."""
         scores = model(batch.point_batch())
-        loss = F.cross_entropy(scores, batch.labels, label_smoothing=self._config.label_smoothing)
-        return {"loss": loss, "train_accuracy": (scores.argmax(-1) == batch.labels).float().mean()}
+        valid = batch.valid
+        if not valid.any():  # a mean over nothing; the other processes still wait for this one's gradients
+            return {"loss": scores.sum() * 0.0, "train_accuracy": scores.new_zeros(())}
+        labels = batch.labels.where(valid, IGNORED)
+        loss = F.cross_entropy(scores, labels, label_smoothing=self._config.label_smoothing, ignore_index=IGNORED)
+        return {"loss": loss, "train_accuracy": (scores.argmax(-1) == labels)[valid].float().mean()}
 
     def evaluate(self, model: nn.Module, fabric: Fabric, epoch: int, out: Path) -> Metrics:
         """Loss (without smoothing), accuracy and class-mean accuracy on the validation cut."""

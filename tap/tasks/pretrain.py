@@ -15,16 +15,17 @@ from torch import Tensor, nn
 
 from shards.reader import ShardReader
 from shards.store import Location
+from shards.stream import IntArray
 from tap.augment import AugmentConfig
 from tap.collate import Batch, collate
-from tap.data import DataConfig, SampleData
+from tap.data import DataConfig, SampleData, open_reader
 from tap.errors import TapError
 from tap.fabric import build_fabric
 from tap.losses import RegionLoss
 from tap.model import ModelConfig, build_model
 from tap.presets import MODEL_PRESETS
 from tap.run import open_run
-from tap.sampling import EVALUATION, Address, IntArray, plain_errors
+from tap.sampling import plain_errors
 from tap.task import Metrics, Progress, Silent
 from tap.tasks.split import cut_share, data_account, epoch_order
 from tap.tasks.views import Evaluator
@@ -119,7 +120,7 @@ class PretrainTask:
         torch.manual_seed(config.train.seed)
         self.model: nn.Module = build_model(config.model)
         self.train_data, self.num_train = data, len(indices)
-        self._indices, self._config, self._evaluator = set(indices.tolist()), config, evaluator
+        self._indices, self._config, self._evaluator = indices, config, evaluator
         self._loss = RegionLoss(config.loss.foreground_weight, config.loss.background_weight)
 
     def order(self, epoch: int) -> IntArray:
@@ -172,17 +173,17 @@ def pretrain(
     """
     progress = progress or Silent()
     out = Path(out)
-    reader = ShardReader(shards, config.train_split)
+    reader = open_reader(shards, config.train_split, config.data)
     train, held_out, eval_reader, eval_name = _evaluation_split(shards, reader, config)
     progress.on_message(f"{len(train)} samples to train on, {len(held_out)} of {eval_name} to evaluate")
     data = SampleData(reader, config.data, config.train.seed, "some", config.augment)
-    probe = SampleData(eval_reader, config.data, config.train.seed, "all")
-    for dataset, index in ((data, int(train[0])), (probe, int(held_out[0]))):  # before any training
-        collate([dataset[Address(EVALUATION, index)]]).view_batch(config.model.image_size)
+    probe = SampleData(eval_reader, config.data, config.train.seed, "all", skipped=data.skipped)
+    for dataset, indices in ((data, train), (probe, held_out)):  # before any training
+        collate([next(dataset.readable(indices))]).view_batch(config.model.image_size)
     account = data_account(shards, config.train_split, *([] if eval_reader is reader else [config.eval_split]))
     run = open_run(out, "pretrain", config, account, resume, {"shards": str(shards), "evaluated_on": eval_name})
     fabric = build_fabric(config.train.accelerator, config.train.devices, config.train.precision)
-    evaluator = Evaluator(config, reader, train, eval_reader, held_out, eval_name)
+    evaluator = Evaluator(config, reader, train, eval_reader, held_out, eval_name, data.skipped)
     evaluator.prepare(fabric, out, run.resumed is not None, progress)
     position = fit(fabric, PretrainTask(config, data, train, evaluator), config.train, run, progress)
     metrics: Metrics = position.metrics
@@ -201,7 +202,7 @@ def _evaluation_split(
     """Samples to train on, samples to evaluate, the reader of the latter, and what to call them."""
     everything = torch.arange(len(reader)).numpy()
     if config.eval_split != config.train_split and data_account(shards, config.eval_split)["num_samples"]:
-        eval_reader = ShardReader(shards, config.eval_split)
+        eval_reader = open_reader(shards, config.eval_split, config.data)
         return everything, torch.arange(len(eval_reader)).numpy(), eval_reader, config.eval_split
     train, held_out = cut_share([0] * len(reader), config.holdout_share, config.train.seed)
     if not len(held_out):

@@ -14,11 +14,13 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from shards.stream import IntArray
 from tap.checkpoint import write_json
 from tap.collate import collate
-from tap.data import UNLABELLED, SampleData
+from tap.data import SampleData
 from tap.errors import TapError
-from tap.sampling import IntArray, evaluation_batches, make_loader
+from tap.sampling import evaluation_batches, make_loader
+from tap.tasks.split import check_label
 from tap.train import TrainConfig
 
 RESULT = "result.json"
@@ -82,18 +84,18 @@ def predict(
     """
     rank, world = (0, 1) if alone else (fabric.global_rank, fabric.world_size)
     columns: list[tuple[Tensor, ...]] = []
-    for batch in make_loader(
-        data, evaluation_batches(indices, config.batch_size, rank, world), collate, config.num_workers
-    ):
-        for index in batch.index[batch.labels == UNLABELLED].tolist():
-            raise TapError(f"{data.reader.store.location}: sample {data.reader.key(index)} has no class; label all of them")
+    plan = evaluation_batches(indices, config.batch_size, rank, world, data.reader)
+    for batch in make_loader(data, plan, collate, config.num_workers):
+        data.skipped.note(batch.problems)
+        for index, label in zip(batch.index.tolist(), batch.labels.tolist(), strict=True):
+            check_label(data, index, label)
         scores = model(batch.point_batch().to(fabric.device)).float().cpu()  # (B, K)
         if not scores.isfinite().all():
             raise TapError("the classifier's scores are not finite; lower train.learning_rate")
         confidence, predicted = scores.softmax(-1).max(-1)
         loss = F.cross_entropy(scores, batch.labels, reduction="none")
         row = (batch.index, batch.labels, predicted, confidence, loss)
-        columns.append(tuple(column[batch.counted] for column in row))
+        columns.append(tuple(column[batch.valid] for column in row))
     return Scores(*(torch.cat(parts) for parts in zip(*columns, strict=True)))
 
 

@@ -1,4 +1,4 @@
-"""Cutting a held-out share from a training split, the same way every time."""
+"""The samples that a task trains on: their labels, a held-out share cut the same way every time, their order."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,10 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from shards.errors import ShardError
 from shards.reader import ShardReader
 from shards.record import read_manifest
 from shards.store import Location, open_store
-from tap.sampling import IntArray
+from shards.stream import Address, IntArray
+from tap.data import UNLABELLED, SampleData
+from tap.errors import TapError
+from tap.sampling import EVALUATION, fetch_ahead
 
 
 def data_account(shards: Location, *splits: str) -> dict[str, Any]:
@@ -23,6 +27,48 @@ def data_account(shards: Location, *splits: str) -> dict[str, Any]:
         sizes[entry.split] += entry.count
     num_samples = {split: sizes[split] for split in splits if split in sizes}
     return {"num_samples": num_samples, "classes": sorted(manifest.classes, key=lambda name: manifest.classes[name])}
+
+
+def labelled_samples(data: SampleData) -> tuple[IntArray, list[int]]:
+    """The samples of labelled data and their labels, of most of which only the JSON is read.
+
+    The size of the points tells their number, so one sample of each size is read as it is for training: one that cannot be
+    trained on is met here and not hours later.
+
+    Args:
+        data: all of it is looked at.
+
+    Returns:
+        Indices, ascending, and the class index of each. Samples whose JSON is damaged are missing where damaged samples are
+        skipped.
+
+    Raises:
+        TapError: a sample has no class, or too few points.
+        ShardError: a sample is damaged.
+    """
+    indices: list[int] = []
+    labels: list[int] = []
+    sizes: set[int | None] = set()
+    ahead = fetch_ahead(data.reader, np.arange(len(data)))
+    for index in range(len(data)):
+        if ahead is not None:
+            ahead.reached(index)
+        label = data.label(index)
+        if label is None:
+            continue
+        check_label(data, index, label)
+        size = data.reader.fields(index).get("points.npy")
+        if size not in sizes and _read_whole(data, index):
+            sizes.add(size)
+        indices.append(index)
+        labels.append(label)
+    return np.asarray(indices, np.int64), labels
+
+
+def check_label(data: SampleData, index: int, label: int) -> None:
+    """Raises `TapError` where a sample has no class."""
+    if label == UNLABELLED:
+        raise TapError(f"{data.reader.store.location}: sample {data.reader.key(index)} has no class; label all of them")
 
 
 def cut_share(labels: Sequence[int], share: float, seed: int) -> tuple[IntArray, IntArray]:
@@ -47,7 +93,22 @@ def cut_share(labels: Sequence[int], share: float, seed: int) -> tuple[IntArray,
     return keep.astype(np.int64), np.sort(np.asarray(cut, np.int64))
 
 
-def epoch_order(reader: ShardReader, members: set[int], seed: int, epoch: int) -> IntArray:
-    """The reader's order of an epoch, restricted to some of its samples."""
+def epoch_order(reader: ShardReader, members: IntArray, seed: int, epoch: int) -> IntArray:
+    """The reader's order of an epoch, restricted to some of its samples, each named once."""
     order = reader.order(seed, epoch)
-    return order if len(members) == len(order) else order[[int(index) in members for index in order]]
+    if len(members) == len(order):
+        return order
+    wanted = np.zeros(len(order), bool)
+    wanted[members] = True
+    return order[wanted[order]]
+
+
+def _read_whole(data: SampleData, index: int) -> bool:
+    """Reads a sample as it is for training; false where it is damaged and damaged samples are skipped."""
+    try:
+        data[Address(EVALUATION, index)]
+    except ShardError:  # noted when a batch meets it
+        if data.config.on_error == "raise":
+            raise
+        return False
+    return True

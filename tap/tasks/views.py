@@ -13,11 +13,13 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from shards.reader import ShardReader
+from shards.stream import IntArray
 from tap.batch import ViewBatch
 from tap.collate import Batch, collate, images_of
 from tap.data import SampleData
 from tap.losses import RegionSums, region_sums
-from tap.sampling import EVALUATION, Address, IntArray, evaluation_batches, make_loader
+from tap.sampling import evaluation_batches, make_loader
+from tap.skipped import Skipped
 from tap.task import Metrics, Progress
 from tap.tasks.baseline import Baseline, MeanImages, load_baseline, save_baseline, weighted_mean_images
 from tap.tasks.pictures import Shown, draw_views, view_labels
@@ -72,6 +74,7 @@ class Evaluator:
         reader: where the evaluated samples come from.
         indices: these samples, at least one.
         name: what to call them in the metrics.
+        skipped: the run's ledger of damaged samples, or None for one of its own.
     """
 
     def __init__(
@@ -82,11 +85,12 @@ class Evaluator:
         reader: ShardReader,
         indices: IntArray,
         name: str,
+        skipped: Skipped | None = None,
     ) -> None:
         self.config, self.name = config, name
-        self.data = SampleData(reader, config.data, config.train.seed, "all")
+        self.data = SampleData(reader, config.data, config.train.seed, "all", skipped=skipped)
         self.indices = indices
-        self._train_data = SampleData(train_reader, config.data, config.train.seed, "all")
+        self._train_data = SampleData(train_reader, config.data, config.train.seed, "all", skipped=self.data.skipped)
         self._train = train
         self._weights = (config.loss.foreground_weight, config.loss.background_weight)
         self.baseline: Baseline | None = None
@@ -151,8 +155,8 @@ class Evaluator:
             metrics: stand above the picture.
         """
         shown = []
-        for index in self._shown:
-            batch = collate([self.data[Address(EVALUATION, index)]]).to(fabric.device)
+        for item in self.data.readable(self._shown):
+            batch = collate([item]).to(fabric.device)
             views = batch.view_batch(self.config.model.image_size)
             images, _ = images_of(views)
             chosen = np.linspace(0, images.shape[1], VIEWS_SHOWN, endpoint=False).astype(int).tolist()
@@ -160,7 +164,7 @@ class Evaluator:
             with fabric.autocast():  # as the wrapped model that the metrics are of
                 generated = model(batch.point_batch(), views)[0, chosen].float().cpu().numpy()
             true = images[0, chosen].cpu().numpy()
-            category = str(self.data.reader.meta(index).get("category") or "")
+            category = str(self.data.reader.meta(item.index).get("category") or "")
             shown.append(Shown(category, generated, true, view_labels(batch.world_to_camera[0, chosen].cpu().numpy())))
         numbers = ", ".join(f"{name.replace('_', ' ')} {metrics[name]:.3f}" for name in metrics if name != "split")
         draw_views(self.picture(out, epoch), shown, f"epoch {epoch}, {self.name}: {numbers}")
@@ -182,13 +186,14 @@ class Evaluator:
             yield batch.view_batch(self.config.model.image_size)
 
     def _batches(self, data: SampleData, indices: IntArray, fabric: Fabric | None = None) -> Iterator[Batch]:
-        counts = {data.reader.num_views(int(index)) for index in indices}  # samples of unlike views go one by one
+        counts = set(data.num_views(indices))  # samples of unlike views go one by one
         config, rank, world = self.config, 0, 1
         size = max(1, config.train.batch_size * config.data.num_views // max(counts)) if len(counts) == 1 else 1
         if fabric is not None:
             rank, world = fabric.global_rank, fabric.world_size
-        plan = evaluation_batches(indices, size, rank, world)
+        plan = evaluation_batches(indices, size, rank, world, data.reader)
         for batch in make_loader(data, plan, collate, config.train.num_workers):
+            data.skipped.note(batch.problems)
             yield batch if fabric is None else batch.to(fabric.device)
 
 
@@ -208,7 +213,9 @@ def _spread(data: SampleData, indices: IntArray, number: int) -> list[int]:
     """Up to ``number`` samples, of as many classes as possible, the same ones each time."""
     members: dict[int, list[int]] = {}
     for index in indices.tolist():
-        members.setdefault(data.label(index), []).append(index)
+        label = data.label(index)
+        if label is not None:
+            members.setdefault(label, []).append(index)
     rounds: list[int] = []
     for depth in range(number):
         rounds += [group[depth] for _, group in sorted(members.items()) if depth < len(group)]

@@ -15,7 +15,7 @@ from shards.plan import plan_shards
 from shards.png import decode_png
 from shards.reader import ShardReader
 from shards.schema import SCHEMA_VERSION
-from tests.shards.synthetic import SourceError, failing_sample, make_sample, make_sources
+from tests.shards.synthetic import SourceError, change_manifest, failing_sample, make_sample, make_sources
 
 
 def num_open_files() -> int:
@@ -127,12 +127,10 @@ def test_no_set_here(tmp_path: Path) -> None:
 
 
 def test_unfinished_and_foreign_sets(own_folder: Path) -> None:
-    manifest = own_folder / "manifest.json"
-    text = manifest.read_text()
-    manifest.write_text(text.replace(f'"schema_version": "{SCHEMA_VERSION}"', '"schema_version": "2.0"'))
+    change_manifest(own_folder, schema_version="2.0")
     with pytest.raises(ShardError, match=r"schema 2\.0"):
         ShardReader(own_folder)
-    manifest.write_text(text[: text.index('"shards":')] + '"shards": []}')
+    change_manifest(own_folder, schema_version=SCHEMA_VERSION, shards=())
     with pytest.raises(ShardError, match="has not finished"):
         ShardReader(own_folder)
 
@@ -158,7 +156,9 @@ def test_damage_inside_names_tar_and_member(own_folder: Path) -> None:
     data[position + 30] ^= 1
     tar.write_bytes(data)
     reader = ShardReader(own_folder)
-    with pytest.raises(ShardError, match=r"test-000000\.tar: .*view00\.png is not as it was written, its CRC-32 differs"):
+    with pytest.raises(
+        ShardError, match=r"test-000000\.tar: .*view00\.png is not as it was written, its CRC-32 differs"
+    ):
         reader.read(0)
     with pytest.raises(ShardError, match="CRC-32"):
         reader.raw(0, "view00.png")
@@ -179,8 +179,7 @@ def test_an_index_that_is_damaged_or_missing(own_folder: Path) -> None:
 
 def older(folder: Path) -> None:
     """Makes a set look like one of version 1.1, which had no indexes."""
-    manifest = folder / "manifest.json"
-    manifest.write_text(manifest.read_text().replace(f'"schema_version": "{SCHEMA_VERSION}"', '"schema_version": "1.1"'))
+    change_manifest(folder, schema_version="1.1")
     for path in folder.glob("*.idx"):
         path.unlink()
 

@@ -10,20 +10,24 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
+from shards.errors import ShardError
 from shards.reader import ShardReader
+from shards.stream import Address
 from tap.checkpoint import load_tensors
-from tap.collate import Item
+from tap.collate import Item, collate
 from tap.config import apply_overrides
 from tap.data import SampleData
 from tap.errors import TapError
-from tap.sampling import EVALUATION, Address
+from tap.sampling import EVALUATION
 from tap.task import Silent
 from tap.tasks.classification import finetune_classification
 from tap.tasks.classifier import ClassificationConfig, ClassificationTask
 from tap.tasks.pretrain import PretrainConfig, pretrain
 from tap.tasks.scores import Scores
-from tap.tasks.split import cut_share, epoch_order
+from tap.tasks.split import cut_share, epoch_order, labelled_samples
+from tests.tap.damage import flip_bit
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +49,7 @@ def test_the_cut_takes_of_each_class_and_is_seeded() -> None:
 
 def test_the_order_is_that_of_the_reader_without_the_cut(shards: Path) -> None:
     reader = ShardReader(shards, "train")
-    order = epoch_order(reader, {0, 3, 7}, 0, 2)
+    order = epoch_order(reader, np.array([0, 3, 7]), 0, 2)
     assert sorted(order.tolist()) == [0, 3, 7]
     assert [index for index in reader.order(0, 2).tolist() if index in {0, 3, 7}] == order.tolist()
 
@@ -244,3 +248,66 @@ def test_the_backbones_rate_rises_from_nothing(shards: Path, classification_conf
     scratch = ClassificationTask(config, data, everything, everything, pretrained=False)
     assert scratch.rate_scale("backbone", 0) == 1
     assert {task.part_of(name) for name, _ in task.model.named_parameters()} == {"backbone", "head"}
+
+
+def test_only_one_sample_of_each_size_is_read_whole_for_its_label(
+    shards: Path, classification_config: ClassificationConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, seen = SampleData.__getitem__, []
+
+    def noted(self: SampleData, address: Address) -> Item:
+        seen.append(address.sample)
+        return read(self, address)
+
+    monkeypatch.setattr(SampleData, "__getitem__", noted)
+    data = SampleData(ShardReader(shards, "train"), classification_config.data, 0, "none")
+    indices, labels = labelled_samples(data)
+    assert seen == [0]
+    assert indices.tolist() == list(range(15))
+    assert labels == [data[Address(EVALUATION, index)].label for index in range(15)]
+
+
+def test_damaged_samples_are_left_out_of_training_and_result(
+    shards: Path, tmp_path: Path, classification_config: ClassificationConfig
+) -> None:
+    folder = Path(shutil.copytree(shards, tmp_path / "set"))
+    lost = [flip_bit(folder, "train", 2, "json"), flip_bit(folder, "train", 7), flip_bit(folder, "test", 1)]
+    config = apply_overrides(classification_config, ["train.epochs=2", "train.drop_last=false"])
+    with pytest.raises(ShardError, match=rf"{lost[0]}\.json is not as it was written"):
+        finetune_classification(folder, tmp_path / "raise", config)
+    result = finetune_classification(folder, tmp_path / "run", apply_overrides(config, ["data.on_error=skip"]))
+    assert result["num_used"] == {"train": 11, "validation": 3, "test": 6}
+    assert result["num_damaged"] == {"validation": 0, "test": 1}
+    with (tmp_path / "run/predictions.csv").open() as stream:
+        keys = [row["key"] for row in csv.DictReader(stream)]
+    assert len(keys) == 5
+    assert lost[2] not in keys
+
+
+def test_a_sample_that_only_fills_up_is_not_learned_from(
+    shards: Path, classification_config: ClassificationConfig
+) -> None:
+    data = SampleData(ShardReader(shards, "train"), classification_config.data, 0, "none")
+    everything = np.arange(15)
+    task = ClassificationTask(classification_config, data, everything, everything, pretrained=False)
+    batch = collate([data[Address(0, index)] for index in (0, 5, 10)])
+    scores = torch.randn(3, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+
+    def step(*valid: bool) -> tuple[dict[str, float], torch.Tensor]:
+        losses = task.training_step(lambda points: scores, dataclasses.replace(batch, valid=torch.tensor(valid)))  # type: ignore[arg-type]
+        (gradient,) = torch.autograd.grad(losses["loss"], scores)
+        return {name: float(value.detach()) for name, value in losses.items()}, gradient
+
+    smoothing = classification_config.label_smoothing
+    each = F.cross_entropy(scores.detach(), batch.labels, label_smoothing=smoothing, reduction="none")
+    right = scores.argmax(-1) == batch.labels
+    losses, gradient = step(True, False, True)
+    assert losses["loss"] == pytest.approx(float((each[0] + each[2]) / 2))
+    assert losses["train_accuracy"] == pytest.approx(float(right[[0, 2]].float().mean()))
+    assert not gradient[1].any()
+    assert gradient[0].any()
+    losses, gradient = step(False, False, False)
+    assert losses == {"loss": 0.0, "train_accuracy": 0.0}
+    assert not gradient.any()
+    whole = F.cross_entropy(scores.detach(), batch.labels, label_smoothing=smoothing)
+    assert step(True, True, True)[0]["loss"] == float(whole)

@@ -1,3 +1,7 @@
+import functools
+import shutil
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -5,12 +9,17 @@ import pytest
 import torch
 
 from render.camera import project
+from shards.errors import ShardError
 from shards.reader import ShardReader
+from shards.store import open_store
+from shards.stream import Address
 from tap.augment import AugmentConfig
 from tap.collate import Batch, collate, shrink_factor
-from tap.data import DataConfig, SampleData
+from tap.data import DataConfig, SampleData, open_reader
 from tap.errors import TapError
-from tap.sampling import EVALUATION, Address, EpochBatches, make_loader
+from tap.sampling import EVALUATION, EpochBatches, evaluation_batches, make_loader, plain_errors
+from tap.skipped import NUM_TOLD, Skipped
+from tests.tap.damage import flip_bit
 
 CONFIG = DataConfig(num_points=100, num_views=2)
 AUGMENT = AugmentConfig(scale=(0.9, 1.1), rotate_z=180.0)
@@ -108,3 +117,109 @@ def test_what_does_not_fit_is_named(shards: Path) -> None:
     shorter = type(item)(**{**item.__dict__, "images": item.images[:3], "key": "short"})
     with pytest.raises(TapError, match="and short hold 4 views of 32 px and 3 of 32 px"):
         collate([item, shorter])
+
+
+@pytest.fixture
+def damaged(shards: Path, tmp_path: Path) -> Path:
+    """The set with one bit flipped in the points of its training samples 3 and 10."""
+    folder = Path(shutil.copytree(shards, tmp_path / "damaged"))
+    for index in (3, 10):
+        flip_bit(folder, "train", index)
+    return folder
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_damaged_sample_is_left_out_and_told(
+    num_workers: int, damaged: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    reader = ShardReader(damaged, "train")
+    keys = [reader.key(index) for index in (3, 10)]
+    data = SampleData(reader, CONFIG.model_copy(update={"on_error": "skip"}), seed=3)
+    loader = make_loader(data, evaluation_batches(range(len(reader)), 4), collate, num_workers)
+    for _ in range(2):
+        batches = list(loader)
+        for batch in batches:
+            data.skipped.note(batch.problems)
+        valid = [index for batch in batches for index in batch.index[batch.valid].tolist()]
+        assert valid == [index for index in range(15) if index not in (3, 10)]
+        assert [len(batch.index) for batch in batches] == [4, 4, 4, 4]
+        assert batches[0].index.tolist() == [0, 1, 2, 0]  # the next one, counted around
+        assert not batches[0].valid[3]
+        assert torch.equal(batches[0].points[3], batches[0].points[0])
+    assert data.skipped.count == 4
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]  # once each
+    assert all(key in record.message for key, record in zip(keys, caplog.records, strict=True))
+
+
+def test_a_damaged_sample_raises_by_default(damaged: Path) -> None:
+    data = SampleData(ShardReader(damaged, "train"), CONFIG, seed=3)
+    for num_workers in (0, 1):
+        loader = make_loader(data, evaluation_batches(range(15), 4), collate, num_workers)
+        with (
+            pytest.raises(ShardError, match=r"^\S+train-\d+.tar: \w+.points.npy is not as it was written"),
+            plain_errors(),
+        ):
+            list(loader)
+
+
+def test_what_the_config_asks_for_too_much_is_never_skipped(damaged: Path) -> None:
+    config = DataConfig(num_points=500, num_views=1, on_error="skip")
+    data = SampleData(ShardReader(damaged, "train"), config, 0)
+    with pytest.raises(TapError, match="stores 256 points"):
+        data.__getitems__([Address(0, 3), Address(0, 4)])
+
+
+def test_readable_samples_are_given_one_by_one(damaged: Path) -> None:
+    reader = ShardReader(damaged, "train")
+    skipping = SampleData(reader, CONFIG.model_copy(update={"on_error": "skip"}), 0)
+    assert [item.index for item in skipping.readable([3, 4, 10, 5])] == [4, 5]
+    assert skipping.skipped.count == 2
+    assert skipping.num_views(range(15)) == {4}
+    with pytest.raises(ShardError, match=r"not one of the samples can be read; the last: .*points\.npy"):
+        list(skipping.readable([3, 10]))
+    with pytest.raises(ShardError, match="is not as it was written"):
+        list(SampleData(reader, CONFIG, 0).readable([3, 4]))
+
+
+def test_only_the_first_few_damaged_samples_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    skipped = Skipped()
+    for _ in range(3):
+        skipped.note([f"sample {number}" for number in range(NUM_TOLD + 3)])
+    assert skipped.count == 3 * (NUM_TOLD + 3)
+    assert skipped.messages == [f"sample {number}" for number in range(NUM_TOLD)]
+    assert len(caplog.records) == NUM_TOLD + 1
+    assert "further ones are left out without a word" in caplog.records[-1].message
+
+
+def test_a_set_behind_a_url_streams_as_the_local_one(
+    shards: Path, tmp_path: Path, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(f"{s3_url}/set")
+    for file in shards.iterdir():
+        store.put(file.name, file.read_bytes())
+    asked: list[list[int]] = []
+    prefetch = ShardReader.prefetch
+
+    def noted(self: ShardReader, numbers: Sequence[int]) -> None:
+        asked.append(list(numbers))
+        prefetch(self, numbers)
+
+    monkeypatch.setattr(ShardReader, "prefetch", noted)
+    config = CONFIG.model_copy(update={"cache": str(tmp_path / "cache"), "cache_gb": 0.1})
+    readers = [open_reader(location, "train", config) for location in (store.location, shards)]
+    streams = []
+    for reader, num_workers in zip(readers, (1, 0), strict=True):
+        data = SampleData(reader, config, seed=3)
+        order = functools.partial(reader.order, 3, shards_in_group=2)
+        batches = EpochBatches(order, len(reader), 4, drop_last=False, reader=reader)
+        streams.append(list(make_loader(data, batches, collate, num_workers)))
+    for one, other in zip(*streams, strict=True):
+        assert torch.equal(one.points, other.points)
+        assert torch.equal(one.index, other.index)
+    assert [len(group) for group in asked] == [2, 2]  # of four shards, in groups of two, of the remote set alone
+    assert sorted(number for group in asked for number in group) == [0, 1, 2, 3]
+    deadline = time.monotonic() + 30  # the copies may still be on their way
+    while len(list((tmp_path / "cache").glob("*.tar"))) < 4 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(list((tmp_path / "cache").glob("*.tar"))) == 4
+    assert open_reader(store.location, "train", CONFIG.model_copy(update={"cache_gb": 0.0})).key(0) == readers[1].key(0)

@@ -1,6 +1,8 @@
 import copy
 import csv
+import dataclasses
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from tap.tasks.baseline import weighted_mean_images
 from tap.tasks.pictures import view_labels
 from tap.tasks.pretrain import PretrainConfig, pretrain
 from tap.tasks.views import Evaluator, view_spread
+from tests.tap.damage import flip_bit
 
 
 class Truth(nn.Module):
@@ -104,6 +107,9 @@ def test_mean_image_by_hand() -> None:
     assert mean is not None
     expected = [0.4, (20 / 3 * 0.4 + 1 / 1 * 1.0) / (20 / 3 + 1)]
     torch.testing.assert_close(mean.images[0, 0, 0], torch.tensor(expected))
+    filled = weighted_mean_images([dataclasses.replace(views, valid=torch.tensor([True, False]))], 20.0, 1.0)
+    assert filled is not None
+    torch.testing.assert_close(filled.images[0, 0, 0], torch.tensor([0.2, 0.4]))
 
 
 def test_cameras_that_differ_have_no_mean_image() -> None:
@@ -220,3 +226,25 @@ def test_what_does_not_fit_is_said_before_any_training(
         pretrain(shards, tmp_path / "run", apply_overrides(pretrain_config, [option]))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_damaged_samples_do_not_count_in_an_evaluation(
+    shards: Path, tmp_path: Path, pretrain_config: PretrainConfig
+) -> None:
+    folder = Path(shutil.copytree(shards, tmp_path / "set"))
+    flip_bit(folder, "test", 1, "view02.png")
+    flip_bit(folder, "test", 4, "json")
+    flip_bit(folder, "train", 0)
+    config = apply_overrides(pretrain_config, ["data.on_error=skip", "train.batch_size=4"])
+    noise = Constant(torch.rand(1, 4, 3, 32, 32, generator=torch.Generator().manual_seed(0)))
+    judged: list[dict[str, float]] = []
+    for place, left, kept in ((folder, range(15), range(6)), (shards, range(1, 15), (0, 2, 3, 5))):
+        parts = (ShardReader(place, "train"), np.array(left)), (ShardReader(place, "test"), np.array(kept))
+        judge = Evaluator(config, *parts[0], *parts[1], "test")
+        out = tmp_path / f"out_{len(judged)}"
+        out.mkdir()
+        judge.prepare(fabric(), out, False, Silent())
+        judged.append(evaluate(judge, noise))
+        judge.draw(noise, fabric(), 1, out, judge.evaluate(noise, fabric()))
+        assert judge.picture(out, 1).is_file()
+    assert judged[0] == pytest.approx(judged[1])

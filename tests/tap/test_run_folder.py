@@ -21,6 +21,16 @@ def test_rows_are_appended_and_cut(tmp_path: Path) -> None:
     ]
 
 
+def test_a_column_is_added_to_an_older_table(tmp_path: Path) -> None:
+    table = Table(tmp_path / "metrics.csv")
+    table.widen("skipped", "0")
+    assert not table.file.exists()
+    table.append({"step": 1, "loss": 0.5})
+    for _ in range(2):
+        Table(table.file).widen("skipped", "0")
+    assert table.file.read_text().split() == ["step,loss,skipped", "1,0.5,0"]
+
+
 def test_a_half_written_row_is_dropped(tmp_path: Path) -> None:
     table = Table(tmp_path / "metrics.csv")
     table.append({"step": 1, "loss": 0.5})

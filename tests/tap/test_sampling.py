@@ -40,7 +40,7 @@ def test_evaluation_counts_every_sample_once_and_no_rank_waits() -> None:
     ranks = [evaluation_batches(range(7), 2, rank, 3) for rank in range(3)]
     assert len({len(batches) for batches in ranks}) == 1
     addresses = [address for batches in ranks for batch in batches for address in batch]
-    assert sorted(address.sample for address in addresses if address.counted) == list(range(7))
+    assert sorted(address.sample for address in addresses if address.valid) == list(range(7))
     assert all(address.epoch == EVALUATION for address in addresses)
 
 

@@ -1,5 +1,6 @@
 import csv
 import os
+import shutil
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,13 +11,15 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from tap.checkpoint import load_state, load_tensors, write_json
+from shards.errors import ShardError
+from tap.checkpoint import load_state, load_tensors, read_json, write_json
 from tap.clock import deferred_interrupt
 from tap.collate import Batch
 from tap.config import apply_overrides
 from tap.errors import TapError
 from tap.task import Silent
 from tap.tasks.pretrain import PretrainConfig, PretrainTask, pretrain
+from tests.tap.damage import flip_bit
 
 ACCELERATORS = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
 
@@ -194,6 +197,102 @@ def test_an_empty_table_is_begun_anew(shards: Path, tmp_path: Path, pretrain_con
         (tmp_path / name).write_bytes(b"")
     pretrain(shards, tmp_path, pretrain_config, resume=True)
     assert [row[1] for row in losses(tmp_path)] == [str(step) for step in range(3, 10)]
+
+
+def told_skipped(run: Path) -> list[int]:
+    with (run / "metrics.csv").open() as stream:
+        return [int(row["skipped"]) for row in csv.DictReader(stream)]
+
+
+class Messages(Silent):
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def on_message(self, message: str) -> None:
+        self.messages.append(message)
+
+
+def test_a_damaged_sample_stops_the_run_which_goes_on_without_it(
+    shards: Path, tmp_path: Path, pretrain_config: PretrainConfig
+) -> None:
+    folder = Path(shutil.copytree(shards, tmp_path / "set"))
+    config = apply_overrides(pretrain_config, ["train.drop_last=false", "train.batch_size=4", "train.eval_every=9"])
+    stopped(folder, tmp_path / "run", config)
+    key = flip_bit(folder, "train", 6)
+    with pytest.raises(ShardError, match=rf"^\S+\.tar: {key}\.points\.npy is not as it was written"):
+        pretrain(folder, tmp_path / "run", config, resume=True)
+    skipping = apply_overrides(config, ["data.on_error=skip", "train.num_workers=1"])
+    progress = Messages()
+    assert pretrain(folder, tmp_path / "run", skipping, resume=True, progress=progress)["steps"] == 12
+    counts = told_skipped(tmp_path / "run")
+    assert counts[:2] == [0, 0]
+    assert counts[-1] - counts[7] == counts[7] - counts[3] == 1  # once in each epoch of four steps
+    assert "epoch 3: 1 damaged samples were left out" in progress.messages[-1]
+    assert load_state(tmp_path / "run" / "last")["skipped"] == counts[-1]
+    longer = apply_overrides(skipping, ["train.save_every=2"])
+    assert pretrain(folder, tmp_path / "run", longer, resume=True)["steps"] == 12  # and the count is known again
+
+
+def test_the_count_of_damaged_samples_survives_a_stop(
+    shards: Path, tmp_path: Path, pretrain_config: PretrainConfig
+) -> None:
+    folder = Path(shutil.copytree(shards, tmp_path / "set"))
+    flip_bit(folder, "train", 6, "view01.png")
+    changes = ["train.drop_last=false", "train.batch_size=4", "data.on_error=skip", "data.num_views=4"]
+    config = apply_overrides(pretrain_config, changes)
+    pretrain(folder, tmp_path / "whole", config)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(folder, tmp_path / "parts", config, progress=At(7, lambda: fail(KeyboardInterrupt())))
+    pretrain(folder, tmp_path / "parts", config, resume=True)
+    same_run(tmp_path / "whole", tmp_path / "parts")
+    assert told_skipped(tmp_path / "whole") == told_skipped(tmp_path / "parts")
+    assert told_skipped(tmp_path / "whole")[-1] == 3
+
+
+def test_a_run_that_was_begun_before_these_settings_goes_on(
+    shards: Path, tmp_path: Path, pretrain_config: PretrainConfig, unbroken: Path
+) -> None:
+    stopped(shards, tmp_path, pretrain_config)
+    for file, path, names in (
+        ("state.json", (), ("skipped",)),
+        ("config.json", ("config", "train"), ("drop_last",)),
+        ("config.json", ("config", "data"), ("on_error", "cache", "cache_gb")),
+    ):
+        content = read_json(tmp_path / "last" / file)
+        node = content
+        for key in path:
+            node = node[key]
+        for name in names:
+            del node[name]
+        write_json(tmp_path / "last" / file, content)
+    with (tmp_path / "metrics.csv").open() as stream:
+        rows = [{name: value for name, value in row.items() if name != "skipped"} for row in csv.DictReader(stream)]
+    with (tmp_path / "metrics.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    with pytest.raises(TapError, match=r"config\.train\.drop_last \(True and False\)"):
+        pretrain(shards, tmp_path, apply_overrides(pretrain_config, ["train.drop_last=false"]), resume=True)
+    pretrain(shards, tmp_path, pretrain_config, resume=True)
+    same_run(unbroken, tmp_path)
+    assert told_skipped(tmp_path) == [0] * 9
+
+
+def test_without_dropping_every_sample_is_trained_on_once_an_epoch(
+    shards: Path, tmp_path: Path, pretrain_config: PretrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, seen = PretrainTask.training_step, []
+
+    def noted(self: PretrainTask, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+        seen.append((len(batch.index), batch.index[batch.valid].tolist()))
+        return good(self, model, batch)
+
+    monkeypatch.setattr(PretrainTask, "training_step", noted)
+    pretrain(shards, tmp_path, apply_overrides(pretrain_config, ["train.drop_last=false", "train.batch_size=4"]))
+    assert {size for size, _ in seen} == {4}
+    assert len(seen) == 12
+    for epoch in range(3):
+        assert sorted(index for _, batch in seen[4 * epoch : 4 * epoch + 4] for index in batch) == list(range(15))
 
 
 def test_bfloat16_runs(shards: Path, tmp_path: Path, pretrain_config: PretrainConfig) -> None:
