@@ -4,6 +4,7 @@ Pictures travel as the stored bytes and become floats on the device. Legend: B b
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -28,7 +29,7 @@ class Item:
         world_to_camera: (V, 4, 4) float32.
         intrinsics: (V, 3, 3) float32, pixels of the stored image.
         parallel: whether the projection is parallel.
-        images: (V, H, W, 2 or 4) uint8, grey or colour, and alpha; None where no view was asked for.
+        images: V of (H, W, 2 or 4) uint8, grey or colour, and alpha; None where no view was asked for.
         label: class index, -1 where the sample has none.
         index: place in the reader.
         valid: false where it only fills up a batch.
@@ -40,7 +41,7 @@ class Item:
     world_to_camera: FloatArray
     intrinsics: FloatArray
     parallel: bool
-    images: npt.NDArray[np.uint8] | None
+    images: tuple[npt.NDArray[np.uint8], ...] | None
     label: int
     index: int
     valid: bool
@@ -131,21 +132,12 @@ def collate(items: Sequence[Item]) -> Batch:
     Raises:
         TapError: the samples differ in the number of views or the image size; both are named.
     """
-    images = [item.images for item in items if item.images is not None]
-    for item in items:
-        first, other = items[0].images, item.images
-        if first is not None and other is not None and first.shape[:3] != other.shape[:3]:
-            raise TapError(
-                f"samples {items[0].key} and {item.key} hold {first.shape[0]} views of {first.shape[1]} px and "
-                f"{other.shape[0]} of {other.shape[1]} px; one set needs one rig and one image size"
-            )
-    channels = max((image.shape[-1] for image in images), default=0)
     return Batch(
         points=torch.from_numpy(np.stack([item.points for item in items])),
         world_to_camera=torch.from_numpy(np.stack([item.world_to_camera for item in items])),
         intrinsics=torch.from_numpy(np.stack([item.intrinsics for item in items])),
         parallel=torch.tensor([item.parallel for item in items]),
-        images=torch.from_numpy(np.stack([_as_channels(image, channels) for image in images])) if images else None,
+        images=_stacked_images(items),
         labels=torch.tensor([item.label for item in items]),
         index=torch.tensor([item.index for item in items]),
         valid=torch.tensor([item.valid for item in items]),
@@ -170,7 +162,41 @@ def shrink_factor(stored: int, wanted: int) -> int:
     return stored // wanted
 
 
-def _as_channels(image: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.uint8]:
-    if image.shape[-1] == channels:
-        return image
-    return np.concatenate([np.repeat(image[..., :1], 3, axis=-1), image[..., -1:]], axis=-1)
+def _stacked_images(items: Sequence[Item]) -> Tensor | None:
+    """The pictures of all items, (B, V, H, W, C) uint8; grey ones become colour where others are."""
+    first = items[0].images
+    if first is None:
+        return None
+    channels = 0
+    for item in items:
+        images = item.images or ()
+        if len(images) != len(first) or any(image.shape[:2] != first[0].shape[:2] for image in images):
+            raise TapError(
+                f"samples {items[0].key} and {item.key} hold {_told(first)} and {_told(images)}; one set needs one rig and "
+                "one image size"
+            )
+        channels = max(channels, *(image.shape[-1] for image in images))
+    batch = _room((len(items), len(first), *first[0].shape[:2], channels))
+    pixels = batch.numpy()
+    for place, item in enumerate(items):
+        for view, image in enumerate(item.images or ()):
+            if image.shape[-1] == channels:
+                pixels[place, view] = image
+            else:
+                pixels[place, view, ..., :-1], pixels[place, view, ..., -1] = image[..., :1], image[..., -1]
+    return batch
+
+
+def _told(images: Sequence[npt.NDArray[np.uint8]]) -> str:
+    return f"{len(images)} views of {images[0].shape[0] if images else 0} px"
+
+
+def _room(shape: tuple[int, ...]) -> Tensor:
+    """An uninitialised uint8 tensor: in a loader's process in shared memory, where the training process will look for it.
+
+    A batch of pictures is tens of megabytes, and what lies elsewhere is copied there before it is handed over.
+    """
+    if torch.utils.data.get_worker_info() is None:
+        return torch.empty(shape, dtype=torch.uint8)
+    storage = torch.UntypedStorage._new_shared(math.prod(shape))  # type: ignore[no-untyped-call]
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)

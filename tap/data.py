@@ -160,7 +160,7 @@ class SampleData(Dataset[Item]):
         parallel = sample.meta["projection"] == "parallel"
         if self.augmentation is not None and epoch != EVALUATION:
             points, poses, intrinsics, _ = augment(points, poses, intrinsics, parallel, rng, self.augmentation)
-        images = None if self.views == "none" else np.stack([sample.images[f"view{view:02d}"] for view in chosen])
+        images = None if self.views == "none" else tuple(sample.images[f"view{view:02d}"] for view in chosen)
         return Item(
             np.ascontiguousarray(points[:, :3]),
             poses,

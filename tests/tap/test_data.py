@@ -98,7 +98,7 @@ def test_shrinking_averages_colour_and_keeps_any_foreground(shards: Path) -> Non
 def test_colour_and_grey_share_a_batch(shards: Path) -> None:
     item = SampleData(ShardReader(shards, "train"), CONFIG, 0, "all")[Address(EVALUATION, 0)]
     assert item.images is not None
-    colour = np.concatenate([np.repeat(item.images[..., :1], 3, -1), item.images[..., 1:]], axis=-1)
+    colour = tuple(np.concatenate([np.repeat(image[..., :1], 3, -1), image[..., 1:]], axis=-1) for image in item.images)
     mixed = collate([item, type(item)(**{**item.__dict__, "images": colour})]).view_batch(32)
     assert mixed.images is not None
     assert torch.equal(mixed.images[0], mixed.images[1])
@@ -115,7 +115,7 @@ def test_what_does_not_fit_is_named(shards: Path) -> None:
     item = SampleData(reader, CONFIG, 0, "all")[Address(0, 0)]
     assert item.images is not None
     shorter = type(item)(**{**item.__dict__, "images": item.images[:3], "key": "short"})
-    with pytest.raises(TapError, match="and short hold 4 views of 32 px and 3 of 32 px"):
+    with pytest.raises(TapError, match="and short hold 4 views of 32 px and 3 views of 32 px"):
         collate([item, shorter])
 
 
