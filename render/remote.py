@@ -107,12 +107,10 @@ def _lacks_credentials(error: Exception) -> bool:
 
 def _status(error: Exception) -> int | None:
     """The status of an HTTP answer, where the package below tells it."""
-    for one in (error, error.__cause__):
-        metadata = _response(one).get("ResponseMetadata", {})
-        for value in (metadata.get("HTTPStatusCode"), getattr(one, "status", None), getattr(one, "code", None)):
-            if isinstance(value, int) and value >= 400:
-                return value
-    return None
+    statuses = [getattr(error, "status", None), getattr(error, "code", None)]
+    for one in (error, error.__cause__):  # of a cause, no other field: aiohttp marks a body that is cut short with 400
+        statuses.append(_response(one).get("ResponseMetadata", {}).get("HTTPStatusCode"))
+    return next((status for status in statuses if isinstance(status, int) and status >= 400), None)
 
 
 def _code(error: Exception) -> str | None:

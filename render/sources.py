@@ -2,6 +2,7 @@
 
 import functools
 import os
+import sys
 from collections.abc import Callable
 
 from render.errors import RenderError
@@ -91,7 +92,11 @@ def _listing(folder: Location, name: str, found: Found) -> Listing:
     path_of, size_of = _paths_below(folder), found.sizes.get
     sources = tuple(
         MeshSource(
-            path_of(match.string), escaped(match.string), escaped(category), split, num_bytes=size_of(match.string)
+            path_of(match.string),
+            escaped(match.string),
+            sys.intern(escaped(category)),
+            sys.intern(split),
+            num_bytes=size_of(match.string),
         )
         for match, (category, split) in zip(meshes, labels, strict=True)
     )

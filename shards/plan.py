@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from operator import attrgetter
 
 from shards.codec import encode_json
 from shards.errors import ShardError
@@ -70,20 +70,24 @@ def plan_shards(sources: Sequence[Source], samples_per_shard: int) -> list[Shard
     if samples_per_shard < 1:
         raise ShardError(f"samples_per_shard is {samples_per_shard}, it must be at least 1")
     _check_sources(sources)
+    decks: dict[str, list[Source]] = {}
+    for source in sources:
+        decks.setdefault(source.split, []).append(source)
     plans: list[ShardPlan] = []
-    ordered = sorted(sources, key=lambda source: (source.split, source.relative))
-    for split, group in groupby(ordered, key=lambda source: source.split):
-        deck = tuple(group)
+    for split, deck in sorted(decks.items()):
+        deck.sort(key=attrgetter("relative"))
         num_shards = -(-len(deck) // samples_per_shard)
-        plans += [ShardPlan(f"{split}-{number:06d}", split, deck[number::num_shards]) for number in range(num_shards)]
+        hands = (tuple(deck[number::num_shards]) for number in range(num_shards))
+        plans += [ShardPlan(f"{split}-{number:06d}", split, hand) for number, hand in enumerate(hands)]
     return plans
 
 
 def _check_sources(sources: Sequence[Source]) -> None:
     """Names that would overwrite one another, or that no JSON file could hold, are told before any work is done."""
     for attribute in ("relative", "key"):
-        name, count = Counter(getattr(source, attribute) for source in sources).most_common(1)[0]
-        if count > 1:
+        names = list(map(attrgetter(attribute), sources))
+        if len(set(names)) < len(names):
+            name, count = Counter(names).most_common(1)[0]
             raise ShardError(f"{name}: {count} sources have this {attribute}; each needs its own (see unique_keys)")
     for source in sources:
         if not KEY_PATTERN.fullmatch(source.split) or not KEY_PATTERN.fullmatch(source.key):

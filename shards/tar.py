@@ -73,9 +73,7 @@ class TarWriter:
             self._index.add(name, span)
             if self._index.samples[-1].key != sample.key:
                 raise ShardError(f"sample {sample.key}: member {name} has another key")
-            self._write(member_header(name, len(data)))
-            self._write(data)
-            self._write(bytes(-len(data) % BLOCK_BYTES))
+            self._write(b"".join((member_header(name, len(data)), data, bytes(-len(data) % BLOCK_BYTES))))
         self.num_samples += 1
 
     def finish(self) -> None:

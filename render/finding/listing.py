@@ -8,7 +8,7 @@ from render.finding.layouts import FORMS, SPLITS
 UNLABELED = "unlabeled"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)  # held by the million
 class MeshSource:
     """One mesh file.
 

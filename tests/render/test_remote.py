@@ -50,6 +50,12 @@ def caused(error: Exception, cause: Exception) -> Exception:
     return error
 
 
+class PayloadError(Exception):
+    """What aiohttp raises where a body is cut short: a 400 that no server has sent."""
+
+    code = 400
+
+
 class NoCredentialsError(Exception):
     """The name under which credentials are missed."""
 
@@ -72,6 +78,7 @@ PASSING = [
     caused(OSError(errno.EIO, "http://host/bucket"), ClientError(503, "SlowDown")),
     ClientError(500, "InternalError"),
     ClientError(429, "TooManyRequests"),
+    caused(OSError(errno.EIO, "cut short"), PayloadError()),
 ]
 
 
