@@ -3,7 +3,7 @@
 import functools
 import pickle
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,14 @@ from render.location import as_location
 from render.rasterizers import draws_on_gpu, load_batch_drawing, load_rasterizer, resolve_backend
 from render.rig import Rig, Viewpoint, checked_cameras, load_rig
 from shards import BuildOptions, BuildReport, Failure, Source, build_shards, unique_keys
+from shards.engine import check_engine
 from shards.quality import quality_page
 from shards.store import Location, joined
 from tap.config import configured, validated
+
+GPU_SHARE = 0.25
+"""Of a GPU, for each worker of the engine ray if a GPU draws: a draw server cannot be reached from another machine, so each
+worker holds the library's own memory there, and four of them keep a GPU busy. The machine that leads the run must have one."""
 
 _SHOWN_FAILURES = 5
 
@@ -66,6 +71,7 @@ def render_folder(
         RenderError, ShardError, TapError: see the functions called.
     """
     console = Console(highlight=False)
+    check_engine(options.engine, options)
     place = as_location(src)
     settings = _settings(given, config_file, overrides)
     asked = RenderConfig(**settings.model_dump(exclude={"samples_per_shard"}))
@@ -74,17 +80,24 @@ def render_folder(
         load_rasterizer(config.backend)  # a wrong name, or a rig that fails, ends the run here and not in a worker
     rig = load_rig(config.rig)
     cameras = checked_cameras(config.rig, rig, Viewpoint(config.image_size, config.projection, config.seed))
-    _check_picklable(config.rig, rig, options.num_workers)
+    if options.num_workers != 0:
+        _check_picklable(config.rig, rig)
     listing = find_meshes(place, layout)  # type: ignore[arg-type]  # find_meshes refuses what is no layout
     console.print(escape(listing.describe()), soft_wrap=True)
-    console.print(_plan_line(config, asked.backend, cameras.num_views, options.num_workers), soft_wrap=True)
-    sources = _sources(listing)
+    console.print(_plan_line(config, asked.backend, cameras.num_views, _workers(options)), soft_wrap=True)
+    sources = sources_of(listing)
     if try_only or out is None:
-        dry_run(listing, sources, RenderJob(config, rig), settings.samples_per_shard, options.num_workers)
+        num_workers = 1 if options.num_workers is None else options.num_workers
+        dry_run(listing, sources, RenderJob(config, rig), settings.samples_per_shard, num_workers)
         return None
-    options = options.model_copy(update={"samples_per_shard": settings.samples_per_shard})
+    is_spread = options.engine == "ray" and options.num_workers != 0
+    gpu_share = GPU_SHARE if is_spread and draws_on_gpu(config.backend) else 0.0
+    options = options.model_copy(update={"samples_per_shard": settings.samples_per_shard, "gpus_per_worker": gpu_share})
     stored = config.model_dump() | {"layout": listing.layout, "rig_sha256": rig_digest(cameras)}
-    with _drawing(config, console) as rasterizer, RenderProgress(len(sources)) as progress:
+    with (
+        nullcontext() if is_spread else drawing(config, console) as rasterizer,
+        RenderProgress(len(sources)) as progress,
+    ):
         job = RenderJob(config, rig, rasterizer)
         report = build_shards(sources, job, out, stored, options, progress.advance, (RenderError,))
     _tell(console, report, out, quality_page(out, joined(out, QUALITY)))
@@ -94,7 +107,7 @@ def render_folder(
 
 
 @contextmanager
-def _drawing(config: RenderConfig, console: Console) -> Iterator[Rasterizer | None]:
+def drawing(config: RenderConfig, console: Console) -> Iterator[Rasterizer | None]:
     """A draw server where a GPU draws, so that the workers share it; None where each worker draws for itself."""
     if not draws_on_gpu(config.backend):
         yield None
@@ -108,14 +121,21 @@ def _drawing(config: RenderConfig, console: Console) -> Iterator[Rasterizer | No
     )
 
 
-def _plan_line(config: RenderConfig, asked_backend: str, num_views: int, num_workers: int) -> str:
+def _plan_line(config: RenderConfig, asked_backend: str, num_views: int, workers: str) -> str:
     backend = config.backend if asked_backend == config.backend else f"{config.backend} (chosen by {asked_backend})"
     channels = f" + {', '.join(config.channels)}" if config.channels else ""
     return escape(
         f"rig {config.rig}, {num_views} views of {config.image_size} px, {config.projection}; "
         f"{config.shade.appearance}{channels}; {config.num_points:,} points ({config.points}); up {config.up}; "
-        f"backend {backend}; {num_workers} worker(s)"
+        f"backend {backend}; {workers}"
     )
+
+
+def _workers(options: BuildOptions) -> str:
+    if options.engine == "ray" and options.num_workers != 0:
+        number = "a worker for each CPU" if options.num_workers is None else f"{options.num_workers} worker(s)"
+        return f"{number}, by Ray"
+    return f"{1 if options.num_workers is None else options.num_workers} worker(s)"
 
 
 def _settings(given: dict[str, Any], config_file: Path | None, overrides: list[str]) -> RenderSettings:
@@ -132,18 +152,18 @@ def _with_options(settings: RenderSettings, given: dict[str, Any]) -> RenderSett
     return settings
 
 
-def _check_picklable(spec: str, rig: Rig, workers: int) -> None:
-    if workers:
-        try:
-            pickle.dumps(rig)
-        except Exception as error:  # objects refuse to be pickled in many ways
-            raise RenderError(
-                f"rig {spec!r}: cannot be sent to worker processes ({error}); make it a function of a module, "
-                "or use --workers 0"
-            ) from error
+def _check_picklable(spec: str, rig: Rig) -> None:
+    try:
+        pickle.dumps(rig)
+    except Exception as error:  # objects refuse to be pickled in many ways
+        raise RenderError(
+            f"rig {spec!r}: cannot be sent to worker processes ({error}); make it a function of a module, "
+            "or use --workers 0"
+        ) from error
 
 
-def _sources(listing: Listing) -> list[Source]:
+def sources_of(listing: Listing) -> list[Source]:
+    """The meshes of a listing as the shards know them."""
     keys = unique_keys([source.relative for source in listing.sources])
     return [
         Source(source.path, source.relative, source.category, source.split, key, source.part_labels)

@@ -95,7 +95,7 @@ def _remake(
 
 def _render_config(config: dict[str, Any]) -> RenderConfig:
     """The settings that a set was rendered with."""
-    if not config.keys() >= _OTHER_SETTINGS:
+    if not config.keys() >= _OTHER_SETTINGS or "split" in config:
         raise ShardError("this set was not written by `tap render` itself, so no meshes can mend it; use --from COPY")
     settings = {name: value for name, value in config.items() if name not in _OTHER_SETTINGS}
     return validated(RenderConfig, settings, "manifest.json")

@@ -28,7 +28,21 @@ def render(
         str,
         typer.Option(help="auto, modelnet, class, flat, shapenet-v1, shapenet-v2, shapenet55 or manifest; see README."),
     ] = "auto",
-    workers: Annotated[int, typer.Option(min=0, help="Processes; each takes whole shards. 0: in this one.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Processes; each takes whole shards. 0: in this one.  (default: 1; with --engine ray as many as CPUs)",
+            show_default=False,
+        ),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="local, or ray: Ray on this machine or, with --address, on a cluster. The same bytes.")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="Ray cluster: host:port, or auto on a machine of it.  (default: RAY_ADDRESS, if set)"),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Do only what no valid record proves done; failed meshes count as done.")
     ] = False,
@@ -114,7 +128,7 @@ def render(
 
     Each sample holds its views, surface points with normals, and camera matrices. A mesh that cannot be rendered, that takes
     its worker down or outlasts the limits is recorded with its reason and the run goes on; quality.html in --out shows what
-    is worth a look. The bytes do not depend on --workers. After meshes changed, use --overwrite.
+    is worth a look. The bytes do not depend on --workers or --engine. After meshes changed, use --overwrite.
 
     Further settings for --set: image_size=224, num_points=8192, seed=0, samples_per_shard=128,
     min_silhouette=0.002, shade.normals=smooth, shade.ambient=0.3, shade.diffuse=0.6, shade.background, shade.lights.
@@ -132,8 +146,10 @@ def render(
     if out is None and not dry_run:
         raise typer.BadParameter("name a folder for the shards (only --dry-run goes without)", param_hint="--out")
     options = BuildOptions(
-        num_workers=workers, resume=resume, retry_failed=retry_failed, overwrite=overwrite, max_failures=max_failures,
-        time_limit=(600.0 if workers and time_limit is None else time_limit) or None, memory_limit=memory_limit or None,
+        num_workers=workers, engine=engine, address=address, resume=resume, retry_failed=retry_failed, overwrite=overwrite,
+        max_failures=max_failures,
+        time_limit=(600.0 if workers != 0 and time_limit is None else time_limit) or None,
+        memory_limit=memory_limit or None,
     )  # fmt: skip
     render_folder(
         src,

@@ -10,8 +10,10 @@ import logging
 import os
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
@@ -101,7 +103,7 @@ class ShardReader:
 
     def num_views(self, index: int) -> int:
         """How many view images the sample has; nothing is decoded."""
-        return len(self.images(index).get("view", []))
+        return len(_image_numbers(tuple(self._locate(index)[1].members)).get("view", ()))
 
     def fields(self, index: int) -> dict[str, int]:
         """The sample's members: field (`json`, `points.npy`, `view00.png`) to size in bytes; nothing is read."""
@@ -109,7 +111,8 @@ class ShardReader:
 
     def images(self, index: int) -> dict[str, list[int]]:
         """Numbers of the sample's images, ascending, by kind (`view`, `depth`, `normal`, ...); nothing is read."""
-        return _image_numbers(self._locate(index)[1])
+        numbers = _image_numbers(tuple(self._locate(index)[1].members))
+        return {kind: list(found) for kind, found in numbers.items()}
 
     def raw(self, index: int, field: str) -> bytes:
         """The bytes of one member, as they stand in the tar.
@@ -150,7 +153,7 @@ class ShardReader:
         tar, sample = self._locate(index)
         names: list[str] = []
         for kind in kinds:
-            numbers = _image_numbers(sample).get(kind, []) if views is None else views
+            numbers = _image_numbers(tuple(sample.members)).get(kind, ()) if views is None else views
             names += [image_name(kind, number) for number in numbers]
         content = _decoded(
             tar, sample, ["json", *(f"{name}.npy" for name in arrays), *(f"{name}.png" for name in names)]
@@ -247,11 +250,12 @@ def _check_files(store: Store, entries: Sequence[ShardEntry], manifest: Manifest
     return False
 
 
-def _image_numbers(sample: SampleIndex) -> dict[str, list[int]]:
-    """Numbers of the sample's images, ascending, by kind."""
+@lru_cache(maxsize=1024)  # samples of a set have few different lists of members, most often one
+def _image_numbers(members: tuple[str, ...]) -> Mapping[str, tuple[int, ...]]:
+    """Numbers of a sample's images, ascending, by kind, from the names of its members."""
     numbers: dict[str, list[int]] = {}
-    for name in sample.members:
+    for name in members:
         found = split_image_name(name.removesuffix(".png")) if name.endswith(".png") else None
         if found is not None:
             numbers.setdefault(found[0], []).append(found[1])
-    return {kind: sorted(found) for kind, found in sorted(numbers.items())}
+    return MappingProxyType({kind: tuple(sorted(found)) for kind, found in sorted(numbers.items())})
