@@ -4,8 +4,9 @@ Pictures travel as the stored bytes and become floats on the device. Legend: B b
 """
 
 import dataclasses
-import math
+import os
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Self
 
 import numpy as np
@@ -13,11 +14,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.data import get_worker_info
 
 from tap.batch import PointBatch, ViewBatch
+from tap.buffers import Buffers, Lent
 from tap.errors import TapError
 
 FloatArray = npt.NDArray[np.float32]
+LENT = Lent()
+"""Shared memory that this process has received from its loaders."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +69,7 @@ class Batch:
         valid: (B,) bool, false at samples that only fill up the batch. Losses and metrics leave them out; batch norm in
             training does not, so they weigh in its means (as the copies that they are of other samples of the batch).
         problems: what was wrong with damaged samples that others stand in for, one line each.
+        mark: of the block of shared memory that the images lie in, see `tap.buffers`; None where they lie elsewhere.
     """
 
     points: Tensor
@@ -75,6 +81,13 @@ class Batch:
     index: Tensor
     valid: Tensor
     problems: tuple[str, ...] = ()
+    mark: Tensor | None = None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Unpickled is what comes from a loader's process."""
+        self.__dict__.update(state)
+        if self.images is not None and self.mark is not None:
+            LENT.receive(self.images, self.mark)
 
     def to(self, device: torch.device | str) -> Self:
         """The batch on a device."""
@@ -123,7 +136,7 @@ class Batch:
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         tensors = {name: change(value) for name, value in values.items() if isinstance(value, Tensor)}
-        return type(self)(**(values | tensors))
+        return type(self)(**(values | tensors | {"mark": None}))
 
 
 def collate(items: Sequence[Item]) -> Batch:
@@ -132,16 +145,18 @@ def collate(items: Sequence[Item]) -> Batch:
     Raises:
         TapError: the samples differ in the number of views or the image size; both are named.
     """
+    images, mark = _stacked_images(items)
     return Batch(
         points=torch.from_numpy(np.stack([item.points for item in items])),
         world_to_camera=torch.from_numpy(np.stack([item.world_to_camera for item in items])),
         intrinsics=torch.from_numpy(np.stack([item.intrinsics for item in items])),
         parallel=torch.tensor([item.parallel for item in items]),
-        images=_stacked_images(items),
+        images=images,
         labels=torch.tensor([item.label for item in items]),
         index=torch.tensor([item.index for item in items]),
         valid=torch.tensor([item.valid for item in items]),
         problems=tuple(item.problem for item in items if item.problem),
+        mark=mark,
     )
 
 
@@ -162,11 +177,11 @@ def shrink_factor(stored: int, wanted: int) -> int:
     return stored // wanted
 
 
-def _stacked_images(items: Sequence[Item]) -> Tensor | None:
-    """The pictures of all items, (B, V, H, W, C) uint8; grey ones become colour where others are."""
+def _stacked_images(items: Sequence[Item]) -> tuple[Tensor | None, Tensor | None]:
+    """The pictures of all items, (B, V, H, W, C) uint8, grey ones in colour where others are; and the mark of their block."""
     first = items[0].images
     if first is None:
-        return None
+        return None, None
     channels = 0
     for item in items:
         images = item.images or ()
@@ -176,7 +191,7 @@ def _stacked_images(items: Sequence[Item]) -> Tensor | None:
                 "one image size"
             )
         channels = max(channels, *(image.shape[-1] for image in images))
-    batch = _room((len(items), len(first), *first[0].shape[:2], channels))
+    batch, mark = _room((len(items), len(first), *first[0].shape[:2], channels))
     pixels = batch.numpy()
     for place, item in enumerate(items):
         for view, image in enumerate(item.images or ()):
@@ -184,19 +199,21 @@ def _stacked_images(items: Sequence[Item]) -> Tensor | None:
                 pixels[place, view] = image
             else:
                 pixels[place, view, ..., :-1], pixels[place, view, ..., -1] = image[..., :1], image[..., -1]
-    return batch
+    return batch, mark
 
 
 def _told(images: Sequence[npt.NDArray[np.uint8]]) -> str:
     return f"{len(images)} views of {images[0].shape[0] if images else 0} px"
 
 
-def _room(shape: tuple[int, ...]) -> Tensor:
-    """An uninitialised uint8 tensor: in a loader's process in shared memory, where the training process will look for it.
+def _room(shape: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
+    """An uninitialised uint8 tensor: in a loader's process in shared memory, where the training process will look for it."""
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=torch.uint8), None
+    return _buffers(os.getpid()).take(shape)
 
-    A batch of pictures is tens of megabytes, and what lies elsewhere is copied there before it is handed over.
-    """
-    if torch.utils.data.get_worker_info() is None:
-        return torch.empty(shape, dtype=torch.uint8)
-    storage = torch.UntypedStorage._new_shared(math.prod(shape))  # type: ignore[no-untyped-call]
-    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
+
+@lru_cache(maxsize=1)
+def _buffers(process_id: int) -> Buffers:
+    """Those of this process; a forked one makes its own."""
+    return Buffers()
