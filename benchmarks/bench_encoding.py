@@ -26,7 +26,7 @@ import PIL
 from image_encodings import GREY, KINDS, Array, libraries, read_right, ways
 from machine import machine
 
-from shards.environment import ALLOCATOR_VARIABLES
+from shards.engines.environment import ALLOCATOR_VARIABLES
 from shards.png import decode_png
 from shards.png_chunks import PngFile, read_chunks
 

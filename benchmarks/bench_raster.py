@@ -28,7 +28,7 @@ from render.normalization import normalize
 from render.rig import Viewpoint, load_rig
 from render.shading.barycentrics import barycentrics
 from render.shapes.solids import sphere
-from shards.environment import ALLOCATOR_VARIABLES
+from shards.engines.environment import ALLOCATOR_VARIABLES
 
 
 def open3d_cast(mesh: Mesh, rays: Any) -> Any:

@@ -33,7 +33,7 @@ from shards.plan import Source, plan_shards
 from shards.progress import Progress
 from shards.reader import ShardReader
 from shards.record import INDEX, MANIFEST_NAME, RECORD, TAR
-from shards.verify import verify_set
+from shards.upkeep.verify import verify_set
 
 NUM_READS = 1000
 CONFIG = {"rig": "mvcnn12", "stand_in": True}

@@ -6,8 +6,8 @@ from rich.table import Table
 
 from cli.dry_run import format_bytes
 from cli.verify_command import plain_console
-from shards.info import SetInfo, set_info
-from shards.store import Location
+from shards.stores.store import Location
+from shards.upkeep.info import SetInfo, set_info
 
 _SHOWN_CLASSES = 30
 

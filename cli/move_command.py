@@ -9,11 +9,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from shards import BuildOptions, BuildReport, ShardError, ShardReader
-from shards.export import ExportOptions, ExportReport, export_set
-from shards.importing import find_loose, import_set
-from shards.merge import MergeReport, merge_sets
+from shards.exchange.export import ExportOptions, ExportReport, export_set
+from shards.exchange.importing import find_loose, import_set
+from shards.exchange.merge import MergeReport, merge_sets
+from shards.exchange.split import SplitRule, read_split_list, split_set
 from shards.progress import Progress as ShardProgress
-from shards.split import SplitRule, read_split_list, split_set
 
 _SHOWN = 5
 

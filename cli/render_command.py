@@ -23,9 +23,9 @@ from render.location import as_location
 from render.rasterizers import draws_on_gpu, load_batch_drawing, load_rasterizer, resolve_backend
 from render.rig import Rig, Viewpoint, checked_cameras, load_rig
 from shards import BuildOptions, BuildReport, Failure, Source, build_shards, unique_keys
-from shards.engine import check_engine
-from shards.quality import quality_page
-from shards.store import Location, joined
+from shards.engines.engine import check_engine
+from shards.pages.quality import quality_page
+from shards.stores.store import Location, joined
 from tap.config import configured, validated
 
 GPU_SHARE = 0.25

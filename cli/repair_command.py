@@ -16,9 +16,9 @@ from render.location import as_location
 from render.rasterizers import load_rasterizer
 from render.rig import Viewpoint, checked_cameras, load_rig
 from shards import EngineOptions, Manifest, ShardError, plan_shards
-from shards.remake import Remake
-from shards.repair import repair_set
-from shards.store import Location
+from shards.stores.store import Location
+from shards.upkeep.remake import Remake
+from shards.upkeep.repair import repair_set
 from tap.config import validated
 
 _OTHER_SETTINGS = {"layout", "rig_sha256", "samples_per_shard"}

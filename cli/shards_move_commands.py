@@ -69,7 +69,7 @@ def split(
     """
     from cli.move_command import split_folder
     from shards import BuildOptions
-    from shards.split import SplitRule
+    from shards.exchange.split import SplitRule
 
     if list_file is not None and (val or test):
         raise typer.BadParameter("tells every split; leave out --val and --test", param_hint="--list")
@@ -105,7 +105,7 @@ def export(
     They lie in SPLIT/CLASS/KEY. `tap shards import` makes the same samples of them again.
     """
     from cli.move_command import export_folder
-    from shards.export import ExportOptions
+    from shards.exchange.export import ExportOptions
 
     options = ExportOptions(tuple(_names(classes)), num_samples, as_stored, resume, overwrite)
     export_folder(shards, out, split, options)

@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from shards import ShardError, ShardReader
-from shards.gallery import gallery_page
-from shards.quality import quality_page
-from shards.sheet import contact_sheet
-from shards.store import Location, folder_name
+from shards.pages.gallery import gallery_page
+from shards.pages.quality import quality_page
+from shards.pages.sheet import contact_sheet
+from shards.stores.store import Location, folder_name
 
 SHEET, GALLERY, QUALITY = "contact_sheet.png", "gallery.html", "quality.html"
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.progress import TrainProgress
-from shards.store import Location
+from shards.stores.store import Location
 from tap.config import configured
 from tap.errors import TapError
 

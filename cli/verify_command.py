@@ -3,9 +3,9 @@
 from rich.console import Console
 
 from cli.bytes_progress import BytesProgress
-from shards.finding import Finding
-from shards.store import Location
-from shards.verify import verify_set
+from shards.stores.store import Location
+from shards.upkeep.finding import Finding
+from shards.upkeep.verify import verify_set
 
 
 def verify_shards(location: Location, threads: int) -> bool:

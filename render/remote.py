@@ -108,8 +108,9 @@ def _lacks_credentials(error: Exception) -> bool:
 def _status(error: Exception) -> int | None:
     """The status of an HTTP answer, where the package below tells it."""
     statuses = [getattr(error, "status", None), getattr(error, "code", None)]
-    for one in (error, error.__cause__):  # of a cause, no other field: aiohttp marks a body that is cut short with 400
-        statuses.append(_response(one).get("ResponseMetadata", {}).get("HTTPStatusCode"))
+    # Of a cause, no other field: aiohttp marks a body that is cut short with 400.
+    answers = (_response(one).get("ResponseMetadata", {}) for one in (error, error.__cause__))
+    statuses += [answer.get("HTTPStatusCode") for answer in answers]
     return next((status for status in statuses if isinstance(status, int) and status >= 400), None)
 
 

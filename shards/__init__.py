@@ -13,36 +13,55 @@ from shards.errors import ShardError
 if TYPE_CHECKING:
     from shards.build import BuildOptions, BuildReport, build_shards
     from shards.codec import PackedSample, decode_member, pack_sample
-    from shards.engine import ENGINES, Engine
-    from shards.gallery import gallery_page
+    from shards.engines.engine import ENGINES, Engine
+    from shards.engines.options import EngineOptions
+    from shards.exchange.export import ExportOptions, export_set
+    from shards.exchange.importing import find_loose, import_set
+    from shards.exchange.merge import merge_sets
+    from shards.exchange.split import SplitRule, split_set
     from shards.key import sanitize_key, unique_keys
-    from shards.options import EngineOptions
     from shards.order import epoch_order
+    from shards.pages.gallery import gallery_page
+    from shards.pages.quality import quality_page
+    from shards.pages.sheet import contact_sheet
     from shards.plan import ShardPlan, Source, plan_shards
     from shards.progress import OnProgress, Progress, ignore_progress
-    from shards.quality import quality_page
     from shards.reader import ShardReader
     from shards.record import Failure, Manifest, ShardEntry, ShardRecord, config_hash, read_manifest, read_record
     from shards.schema import SCHEMA_VERSION, Normalization, Sample, SampleMeta
-    from shards.sheet import contact_sheet
-    from shards.store import Store, open_store
+    from shards.stores.cache import ShardCache
+    from shards.stores.store import Store, open_store
+    from shards.stream import Address, BatchPlan, Reading, read_batch
+    from shards.upkeep.finding import Finding
+    from shards.upkeep.info import SetInfo, set_info
+    from shards.upkeep.remake import Remake
+    from shards.upkeep.repair import RepairReport, repair_set
+    from shards.upkeep.verify import Verification, verify_set
     from shards.writer import MakeSample, ShardJob, write_shard
 
 _HOMES = {
     "BuildOptions": "build",
     "BuildReport": "build",
     "build_shards": "build",
-    "decode_member": "codec",
     "PackedSample": "codec",
+    "decode_member": "codec",
     "pack_sample": "codec",
-    "ENGINES": "engine",
-    "Engine": "engine",
-    "EngineOptions": "options",
-    "gallery_page": "gallery",
-    "quality_page": "quality",
+    "ENGINES": "engines.engine",
+    "Engine": "engines.engine",
+    "EngineOptions": "engines.options",
+    "ExportOptions": "exchange.export",
+    "export_set": "exchange.export",
+    "find_loose": "exchange.importing",
+    "import_set": "exchange.importing",
+    "merge_sets": "exchange.merge",
+    "SplitRule": "exchange.split",
+    "split_set": "exchange.split",
     "sanitize_key": "key",
     "unique_keys": "key",
     "epoch_order": "order",
+    "gallery_page": "pages.gallery",
+    "quality_page": "pages.quality",
+    "contact_sheet": "pages.sheet",
     "ShardPlan": "plan",
     "Source": "plan",
     "plan_shards": "plan",
@@ -61,9 +80,21 @@ _HOMES = {
     "Normalization": "schema",
     "Sample": "schema",
     "SampleMeta": "schema",
-    "contact_sheet": "sheet",
-    "Store": "store",
-    "open_store": "store",
+    "ShardCache": "stores.cache",
+    "Store": "stores.store",
+    "open_store": "stores.store",
+    "Address": "stream",
+    "BatchPlan": "stream",
+    "Reading": "stream",
+    "read_batch": "stream",
+    "Finding": "upkeep.finding",
+    "SetInfo": "upkeep.info",
+    "set_info": "upkeep.info",
+    "Remake": "upkeep.remake",
+    "RepairReport": "upkeep.repair",
+    "repair_set": "upkeep.repair",
+    "Verification": "upkeep.verify",
+    "verify_set": "upkeep.verify",
     "MakeSample": "writer",
     "ShardJob": "writer",
     "write_shard": "writer",
@@ -73,19 +104,28 @@ _HOMES = {
 __all__ = [
     "ENGINES",
     "SCHEMA_VERSION",
+    "Address",
+    "BatchPlan",
     "BuildOptions",
     "BuildReport",
     "Engine",
     "EngineOptions",
+    "ExportOptions",
     "Failure",
+    "Finding",
     "MakeSample",
     "Manifest",
     "Normalization",
     "OnProgress",
     "PackedSample",
     "Progress",
+    "Reading",
+    "Remake",
+    "RepairReport",
     "Sample",
     "SampleMeta",
+    "SetInfo",
+    "ShardCache",
     "ShardEntry",
     "ShardError",
     "ShardJob",
@@ -93,22 +133,33 @@ __all__ = [
     "ShardReader",
     "ShardRecord",
     "Source",
+    "SplitRule",
     "Store",
+    "Verification",
     "build_shards",
     "config_hash",
     "contact_sheet",
     "decode_member",
     "epoch_order",
+    "export_set",
+    "find_loose",
     "gallery_page",
     "ignore_progress",
+    "import_set",
+    "merge_sets",
     "open_store",
     "pack_sample",
     "plan_shards",
     "quality_page",
+    "read_batch",
     "read_manifest",
     "read_record",
+    "repair_set",
     "sanitize_key",
+    "set_info",
+    "split_set",
     "unique_keys",
+    "verify_set",
     "write_shard",
 ]
 

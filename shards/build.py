@@ -10,16 +10,16 @@ from typing import Any
 from pydantic import Field
 
 from shards.codec import encode_json
-from shards.engine import ENGINES
+from shards.engines.engine import ENGINES, check_engine
+from shards.engines.options import EngineOptions
+from shards.engines.signals import exit_on_terminate
 from shards.errors import ShardError
-from shards.options import EngineOptions
 from shards.plan import ShardPlan, Source, plan_shards
 from shards.progress import OnProgress, Progress, ignore_progress
 from shards.record import Failure, Manifest, ShardRecord, config_hash, write_manifest
 from shards.resume import check_same_job, clear_set, finished_records, remove_unfinished, set_files
 from shards.schema import SCHEMA_VERSION
-from shards.signals import exit_on_terminate
-from shards.store import Location, Store, open_store
+from shards.stores.store import Location, Store, open_store
 from shards.writer import MakeSample, ShardJob
 
 
@@ -93,8 +93,7 @@ def build_shards(
     options = options or BuildOptions()
     if (options.resume or options.retry_failed) and options.overwrite:
         raise ShardError("resume keeps what is in the folder, overwrite removes it: choose one of them")
-    if options.engine not in ENGINES:
-        raise ShardError(f"engine {options.engine!r} is unknown; known are {', '.join(ENGINES)}")
+    check_engine(options.engine, options)
     plans = plan_shards(sources, options.samples_per_shard)
     blank = _blank_manifest(sources, config, options.samples_per_shard)
     store = open_store(location)

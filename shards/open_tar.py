@@ -6,12 +6,12 @@ import logging
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 
-from shards.cache import ShardCache
 from shards.codec import check_size
 from shards.errors import ShardError
 from shards.index import SampleIndex, Span, decode_index, member_name
 from shards.record import INDEX, TAR, ShardEntry
-from shards.store import RandomFile, Store
+from shards.stores.cache import ShardCache
+from shards.stores.store import RandomFile, Store
 from shards.tar import REPAIR, read_index
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,6 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.cache import ShardCache
 from shards.codec import decode_member
 from shards.errors import ShardError
 from shards.index import SampleIndex, member_name
@@ -27,7 +26,8 @@ from shards.open_tar import OpenTar, size_line
 from shards.order import epoch_order
 from shards.record import INDEX, MANIFEST_NAME, TAR, Manifest, ShardEntry, read_manifest
 from shards.schema import SCHEMA_VERSION, Sample, image_name, split_image_name, version_of
-from shards.store import Location, Store, is_url, open_store
+from shards.stores.cache import ShardCache
+from shards.stores.store import Location, Store, is_url, open_store
 from shards.tar import REPAIR
 
 MAX_OPEN_TARS = 64

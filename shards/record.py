@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shards.codec import decode_json, encode_json
 from shards.errors import ShardError
-from shards.store import Store
+from shards.stores.store import Store
 
 MANIFEST_NAME = "manifest.json"
 RECORD, TAR, INDEX = ".json", ".tar", ".idx"

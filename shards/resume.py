@@ -9,7 +9,7 @@ from typing import Any
 from shards.errors import ShardError
 from shards.plan import ShardPlan
 from shards.record import INDEX, MANIFEST_NAME, RECORD, TAR, Manifest, ShardRecord, decode_record, read_manifest
-from shards.store import Store
+from shards.stores.store import Store
 
 _SHARD_FILE = re.compile(r"([A-Za-z0-9_-]+-\d{6,})(\.tar|\.idx|\.json)")
 _ABSENT = "nothing"

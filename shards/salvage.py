@@ -10,7 +10,7 @@ from shards.errors import ShardError
 from shards.index import SampleIndex, decode_index, member_name
 from shards.plan import Source
 from shards.record import INDEX, TAR
-from shards.store import RandomFile, Store
+from shards.stores.store import RandomFile, Store
 
 
 def origin(key: str, meta: dict[str, Any]) -> tuple[Any, ...]:

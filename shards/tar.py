@@ -14,7 +14,7 @@ from typing import Protocol
 from shards.codec import PackedSample
 from shards.errors import ShardError
 from shards.index import IndexBuilder, SampleIndex, Span
-from shards.store import RandomFile
+from shards.stores.store import RandomFile
 
 BLOCK_BYTES = 512
 RECORD_BYTES = 20 * BLOCK_BYTES

@@ -18,7 +18,7 @@ from shards.progress import OnProgress, Progress, ignore_progress
 from shards.record import INDEX, RECORD, TAR, Failure, ShardRecord, encode_record
 from shards.salvage import Salvage, origin, origin_of
 from shards.schema import Sample, split_image_name
-from shards.store import Store
+from shards.stores.store import Store
 from shards.tar import TarWriter
 
 MakeSample: TypeAlias = Callable[[Source], Sample | PackedSample]

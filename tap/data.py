@@ -13,10 +13,10 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 from torch.utils.data import Dataset
 
-from shards.cache import ShardCache
 from shards.errors import ShardError
 from shards.reader import ShardReader
-from shards.store import Location, is_url
+from shards.stores.cache import ShardCache
+from shards.stores.store import Location, is_url
 from shards.stream import Address, OnError, read_batch
 from tap.augment import AugmentConfig, augment
 from tap.collate import FloatArray, Item

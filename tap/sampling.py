@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from shards.ahead import FetchAhead
 from shards.errors import ShardError
 from shards.reader import ShardReader
-from shards.store import is_url
+from shards.stores.store import is_url
 from shards.stream import Address, BatchPlan, IntArray
 from tap.errors import TapError
 

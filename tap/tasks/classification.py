@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 
-from shards.store import Location
+from shards.stores.store import Location
 from shards.stream import IntArray
 from tap.augment import AugmentConfig
 from tap.backbones import BackboneConfig

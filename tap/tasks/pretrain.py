@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from shards.reader import ShardReader
-from shards.store import Location
+from shards.stores.store import Location
 from shards.stream import IntArray
 from tap.augment import AugmentConfig
 from tap.collate import Batch, collate

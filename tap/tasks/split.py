@@ -9,7 +9,7 @@ import numpy as np
 from shards.errors import ShardError
 from shards.reader import ShardReader
 from shards.record import read_manifest
-from shards.store import Location, open_store
+from shards.stores.store import Location, open_store
 from shards.stream import Address, IntArray
 from tap.data import UNLABELLED, SampleData
 from tap.errors import TapError

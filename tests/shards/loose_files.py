@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from shards.ply import encode_ply
+from shards.exchange.ply import encode_ply
 
 SIDE = 8
 POINTS = np.array([[0.5, 0, 0, 1, 0, 0], [0, 0.5, 0, 0, 1, 0], [0, 0, 0.5, 0, 0, 1]], np.float32)

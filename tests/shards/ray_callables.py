@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from shards.local_store import LocalStore
 from shards.plan import Source
 from shards.schema import Sample
+from shards.stores.local_store import LocalStore
 from tests.shards.synthetic import make_sample
 
 

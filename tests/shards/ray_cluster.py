@@ -12,7 +12,7 @@ from unittest import mock
 
 import pytest
 
-from shards.ray_session import TOKEN
+from shards.engines.ray_session import TOKEN
 
 
 @contextmanager

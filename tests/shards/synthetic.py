@@ -17,7 +17,7 @@ from shards.key import unique_keys
 from shards.plan import Source
 from shards.record import read_manifest, write_manifest
 from shards.schema import SCHEMA_VERSION, Sample
-from shards.store import open_store
+from shards.stores.store import open_store
 
 NUM_POINTS = 20
 NUM_VIEWS = 3

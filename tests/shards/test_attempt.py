@@ -1,4 +1,4 @@
-from shards.attempt import Attempt, Cause, told_twice
+from shards.engines.attempt import Attempt, Cause, told_twice
 from shards.plan import plan_shards
 from tests.shards.synthetic import make_sources
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-import shards.cache
+import shards.stores.cache
 from shards.build import BuildOptions, build_shards
-from shards.cache import DEFAULT_BYTES, ShardCache
-from shards.claim import claimed_part, locked_file, remove_litter
 from shards.errors import ShardError
 from shards.open_tar import OpenTar
 from shards.reader import ShardReader
 from shards.record import ShardEntry
-from shards.remote_store import RemoteStore
-from shards.store import open_store
+from shards.stores.cache import DEFAULT_BYTES, ShardCache
+from shards.stores.claim import claimed_part, locked_file, remove_litter
+from shards.stores.remote_store import RemoteStore
+from shards.stores.store import open_store
 from tests.shards.flaky import Proxy, at_first
 from tests.shards.synthetic import contents, make_sample, make_sources
 
@@ -236,7 +236,7 @@ def test_a_store_that_fails_while_tars_are_fetched(
 
 
 def fetch_slowly(location: str, cache: ShardCache) -> None:
-    shards.cache.PIECE_BYTES = 1000
+    shards.stores.cache.PIECE_BYTES = 1000
     reader_of(location, cache).prefetch([0])
     time.sleep(60)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from shards.build import BuildOptions, build_shards
-from shards.choice import by_rarest, flagged_first, flagged_shards, spread, take_turns
+from shards.pages.choice import by_rarest, flagged_first, flagged_shards, spread, take_turns
 from shards.reader import ShardReader
 from tests.shards.synthetic import make_sample, make_sources
 
@@ -51,5 +51,5 @@ def test_shards_without_flags_are_not_opened(tmp_path: Path, monkeypatch: pytest
         assert all(reader.meta(place)["flags"] for place in places)  # one sample a shard
         (tmp_path / f"{reader.entries[0].name}.json").unlink()  # without its record, a shard may hold anything
         assert flagged_shards(reader) == sorted({0, *places})
-        monkeypatch.setattr("shards.choice.MAX_SHARDS_OPENED", 2)
+        monkeypatch.setattr("shards.pages.choice.MAX_SHARDS_OPENED", 2)
         assert len(flagged_shards(reader)) == 2

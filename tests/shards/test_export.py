@@ -11,10 +11,10 @@ from PIL import Image
 
 from shards.build import BuildOptions, build_shards
 from shards.errors import ShardError
-from shards.export import ExportOptions, ExportReport, export_set
-from shards.importing import find_loose, import_set
+from shards.exchange.export import ExportOptions, ExportReport, export_set
+from shards.exchange.importing import find_loose, import_set
+from shards.exchange.ply import decode_ply
 from shards.plan import Source
-from shards.ply import decode_ply
 from shards.reader import ShardReader
 from shards.schema import Sample
 from tests.shards import synthetic

@@ -9,11 +9,11 @@ import pytest
 
 from shards.build import BuildOptions, build_shards
 from shards.errors import ShardError
-from shards.finding import Finding
 from shards.index import decode_index, member_name
 from shards.reader import ShardReader
 from shards.tar import BLOCK_BYTES
-from shards.verify import verify_set
+from shards.upkeep.finding import Finding
+from shards.upkeep.verify import verify_set
 from tests.shards.synthetic import SourceError, contents, failing_sample, make_sources
 
 Samples = dict[str, dict[str, bytes]]

@@ -1,6 +1,6 @@
 import pytest
 
-from shards.flags import FLAGS, Measure, flag_title, known_flag, page_order, percent
+from shards.pages.flags import FLAGS, Measure, flag_title, known_flag, page_order, percent
 
 
 def test_the_larger_the_worse() -> None:

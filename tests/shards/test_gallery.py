@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shards.errors import ShardError
-from shards.gallery import MAX_VIEWS, gallery_page
+from shards.pages.gallery import MAX_VIEWS, gallery_page
 from shards.reader import ShardReader
 from tests.shards.showcase import EVIL, NUM_POINTS, build_showcase
 
@@ -97,7 +97,7 @@ def test_large_views_are_made_smaller(folder: Path, tmp_path: Path) -> None:
 
 def test_many_views_are_thinned_out(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MAX_VIEWS >= 12
-    monkeypatch.setattr("shards.gallery.MAX_VIEWS", 2)
+    monkeypatch.setattr("shards.pages.gallery.MAX_VIEWS", 2)
     data = blocks(gallery_page(ShardReader(folder), tmp_path / "g.html").read_text(encoding="utf-8"))
     sample = next(one for name, one in data.items() if name != "set" and one["num_views"] == 4)
     assert sample["numbers"] == [0, 2]

@@ -5,7 +5,7 @@ import pytest
 
 from shards.build import BuildOptions, build_shards
 from shards.errors import ShardError
-from shards.info import Amount, set_info
+from shards.upkeep.info import Amount, set_info
 from tests.shards.older import build_older
 from tests.shards.synthetic import SourceError, change_manifest, failing_sample, make_sources
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from shards.build import BuildOptions, BuildReport, build_shards
-from shards.verify import verify_set
+from shards.upkeep.verify import verify_set
 from shards.writer import MakeSample
 from tests.shards.build_script import CONFIG, FailsOnce
 from tests.shards.killed_runs import (

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from shards.errors import ShardError
-from shards.local_store import LocalStore
-from shards.store import folder_name, is_url, joined, open_store, write_file
+from shards.stores.local_store import LocalStore
+from shards.stores.store import folder_name, is_url, joined, open_store, write_file
 
 
 def no_space(descriptor: int) -> None:

@@ -12,10 +12,10 @@ from PIL import Image
 from shards import loose
 from shards.build import BuildOptions
 from shards.errors import ShardError
-from shards.importing import find_loose, import_set
-from shards.loose import ReadLoose, folder_label
+from shards.exchange.importing import find_loose, import_set
+from shards.exchange.loose import ReadLoose, folder_label
+from shards.exchange.ply import encode_ply
 from shards.plan import Source
-from shards.ply import encode_ply
 from shards.reader import ShardReader
 from tests.shards.loose_files import POINTS, SIDE, change_transforms, picture, write_foreign
 

@@ -12,13 +12,13 @@ import pytest
 from shards import merge as merge_module
 from shards.build import BuildOptions, build_shards
 from shards.errors import ShardError
-from shards.merge import MergeReport, merge_sets
-from shards.quality import quality_page
+from shards.exchange.merge import MergeReport, merge_sets
+from shards.exchange.shard_copy import copy_shard
+from shards.pages.quality import quality_page
 from shards.reader import ShardReader
 from shards.record import config_hash, encode_manifest, read_manifest, read_record
-from shards.shard_copy import copy_shard
-from shards.store import open_store
-from shards.verify import verify_set
+from shards.stores.store import open_store
+from shards.upkeep.verify import verify_set
 from tests.shards import synthetic
 
 IN_PROCESS = BuildOptions(num_workers=0, samples_per_shard=2)

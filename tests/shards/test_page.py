@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from shards.errors import ShardError
-from shards.page import data_url, escaped, fill_page, script_json
+from shards.pages.page import data_url, escaped, fill_page, script_json
 
 PARTS = {"name": "a {{style}} b", "summary": "", "note": "", "flags": "{{policy}}", "failures": ""}
 

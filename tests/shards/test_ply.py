@@ -10,7 +10,7 @@ import trimesh
 from numpy.typing import NDArray
 
 from shards.errors import ShardError
-from shards.ply import decode_ply, encode_ply
+from shards.exchange.ply import decode_ply, encode_ply
 
 POINTS = np.array([[0.1, -0.0, 2.0, 0.0, 0.0, 1.0], [3.0, 4.0, 5.0, 1.0, 0.0, 0.0]], np.float32)
 COLORS = np.array([[1, 2, 3], [254, 255, 0]], np.uint8)

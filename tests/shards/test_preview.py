@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shards.preview import (
+from shards.pages.preview import (
     MAX_POINTS,
     MAX_SIDE,
     PALETTE,

@@ -6,7 +6,7 @@ import pytest
 
 from shards.build import BuildOptions, build_shards
 from shards.errors import ShardError
-from shards.quality import quality_page
+from shards.pages.quality import quality_page
 from tests.shards.showcase import build_showcase
 from tests.shards.showcase import make_sample as make_shown
 from tests.shards.showcase import make_sources as make_shown_sources
@@ -63,7 +63,7 @@ def test_limit_of_thumbnails(folder: Path, tmp_path: Path) -> None:
 
 
 def test_limit_of_shards_is_said(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shards.choice.MAX_SHARDS_OPENED", 2)
+    monkeypatch.setattr("shards.pages.choice.MAX_SHARDS_OPENED", 2)
     page = quality_page(folder, tmp_path / "quality.html").read_text(encoding="utf-8")
     flagged = sum(bool(json.loads(path.read_text())["flags"]) for path in folder.glob("t*-*.json"))
     assert flagged > 2
@@ -79,7 +79,7 @@ def test_all_is_well(tmp_path: Path) -> None:
 
 
 def test_long_lists_of_failures_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shards.quality.MAX_FAILURES", 3)
+    monkeypatch.setattr("shards.pages.quality.MAX_FAILURES", 3)
     build_shards(
         make_sources(10, 0), bad_sample, tmp_path / "set", {}, BuildOptions(num_workers=0), failure_types=(SourceError,)
     )

@@ -13,16 +13,16 @@ import pytest
 
 from shards import ray_engine
 from shards.build import BuildOptions, build_shards
-from shards.engine import check_engine, run_local, run_ray
+from shards.engines.engine import check_engine, run_local, run_ray
+from shards.engines.options import EngineOptions
+from shards.engines.ray_worker import Landmarks, check_sight
+from shards.engines.supervisor import Supervisor
 from shards.errors import ShardError
-from shards.local_store import LocalStore
-from shards.options import EngineOptions
 from shards.plan import ShardPlan, plan_shards
 from shards.progress import Progress
-from shards.ray_worker import Landmarks, check_sight
 from shards.record import MANIFEST_NAME, ShardRecord
-from shards.store import open_store
-from shards.supervisor import Supervisor
+from shards.stores.local_store import LocalStore
+from shards.stores.store import open_store
 from shards.writer import MakeSample, ShardJob
 from tests.shards.killers import Killer, Unloadable, be_killed, hang, segfault
 from tests.shards.ray_callables import KillsParent, NotesProcess, Noting, OwnFolder
@@ -223,7 +223,7 @@ def test_what_a_node_must_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ShardError, match=r"lamp\.off: not there, though the machine that leads the run has it"):
         check_sight(store, Landmarks(None, str(tmp_path / "lamp.off")))
     (tmp_path / MANIFEST_NAME).write_bytes(b"of an earlier run")
-    monkeypatch.setattr("shards.ray_worker.SIGHT_SECONDS", 0.05)
+    monkeypatch.setattr("shards.engines.ray_worker.SIGHT_SECONDS", 0.05)
     with pytest.raises(ShardError, match="not there, or not the one of this run"):
         check_sight(store, Landmarks(b"of this run", None))
 

@@ -18,7 +18,7 @@ from shards.record import (
     read_records,
     write_manifest,
 )
-from shards.store import open_store
+from shards.stores.store import open_store
 
 RECORD = ShardRecord(
     name="train-000000",

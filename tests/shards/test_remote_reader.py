@@ -17,8 +17,8 @@ from shards.index import decode_index
 from shards.open_tar import OpenTar
 from shards.reader import ShardReader
 from shards.record import decode_record
-from shards.remote_store import GAP_BYTES, RemoteStore
-from shards.store import open_store
+from shards.stores.remote_store import GAP_BYTES, RemoteStore
+from shards.stores.store import open_store
 from tests.shards.build_script import CONFIG
 from tests.shards.flaky import PASSING, TRUNCATE, Proxy, at_first, at_random
 from tests.shards.synthetic import SourceError, contents, failing_sample, make_sample, make_sources
@@ -113,7 +113,7 @@ def test_members_that_lie_far_apart_are_asked_for_one_by_one(
     proxy: Proxy, s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build(f"{s3_url}/set")
-    monkeypatch.setattr("shards.remote_store.RemoteFile.gap_bytes", 0)
+    monkeypatch.setattr("shards.stores.remote_store.RemoteFile.gap_bytes", 0)
     with ShardReader(f"{s3_url}/set", "train") as reader:
         reader.key(0)
         proxy.requests.clear()
@@ -189,7 +189,7 @@ def test_runs_before_a_flaky_store_are_finished_by_resume(
     proxy: Proxy, s3_url: str, unbroken: dict[str, bytes], seeds: range, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So many requests fail that runs break off, at another place each; what they leave is gone on with."""
-    monkeypatch.setattr("shards.remote_system.NUM_TRIES", 2)
+    monkeypatch.setattr("shards.stores.remote_system.NUM_TRIES", 2)
     lines = []
     for seed in seeds:
         location = f"{s3_url}/set-{seed}"

@@ -11,8 +11,8 @@ import pytest
 
 from shards import remote_system, transfer
 from shards.errors import ShardError
-from shards.remote_store import GAP_BYTES, RemoteStore
-from shards.store import open_store
+from shards.stores.remote_store import GAP_BYTES, RemoteStore
+from shards.stores.store import open_store
 from tests.shards.flaky import CUT_AFTER, CUT_BEFORE, PASSING, STALL, TRUNCATE, Proxy, at_first, at_random
 
 s3fs = pytest.importorskip("s3fs", reason="needs s3fs")

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from shards.build import BuildOptions, build_shards
+from shards.engines.options import EngineOptions
 from shards.errors import ShardError
 from shards.index import decode_index
-from shards.options import EngineOptions
 from shards.plan import Source, plan_shards
 from shards.reader import ShardReader
 from shards.record import Manifest, read_record
-from shards.remake import Remake
-from shards.repair import RepairReport, repair_set
 from shards.schema import Sample
-from shards.store import open_store
-from shards.verify import verify_set
+from shards.stores.store import open_store
+from shards.upkeep.remake import Remake
+from shards.upkeep.repair import RepairReport, repair_set
+from shards.upkeep.verify import verify_set
 from shards.writer import MakeSample
 from tests.shards.older import build_older
 from tests.shards.synthetic import SourceError, change_manifest, contents, failing_sample, make_sample, make_sources

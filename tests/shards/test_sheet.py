@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from shards.build import BuildOptions, build_shards
-from shards.choice import spread
 from shards.errors import ShardError
+from shards.pages.choice import spread
+from shards.pages.sheet import contact_sheet
 from shards.reader import ShardReader
-from shards.sheet import contact_sheet
 from tests.shards.showcase import build_showcase
 from tests.shards.synthetic import make_sample, make_sources
 

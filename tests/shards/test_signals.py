@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from shards.signals import exit_on_terminate, held_back
+from shards.engines.signals import exit_on_terminate, held_back
 
 
 def test_a_signal_held_back_arrives_at_the_end() -> None:
@@ -54,7 +54,7 @@ def test_other_threads_are_left_alone() -> None:
 
 def test_a_held_back_sigterm_still_ends_a_program_without_handler() -> None:
     code = (
-        "import os, signal; from shards.signals import held_back\n"
+        "import os, signal; from shards.engines.signals import held_back\n"
         "with held_back(signal.SIGTERM):\n"
         "    os.kill(os.getpid(), signal.SIGTERM); print('finished', flush=True)\n"
         "print('never')"
@@ -67,7 +67,7 @@ def test_the_first_process_already_starts_with_ctrl_c_blocked() -> None:
     """In a program of its own, since the first start differs from the next ones."""
     child = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []), flush=True)"
     code = (
-        "import multiprocessing, signal; from shards.signals import quiet_start\n"
+        "import multiprocessing, signal; from shards.engines.signals import quiet_start\n"
         f"process = multiprocessing.get_context('spawn').Process(target=exec, args=({child!r},))\n"
         "with quiet_start():\n"
         "    process.start()\n"

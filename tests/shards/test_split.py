@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from shards.build import BuildOptions, build_shards
 from shards.errors import ShardError
-from shards.merge import merge_sets
+from shards.exchange.merge import merge_sets
+from shards.exchange.split import SplitRule, StoredSample, new_splits, read_split_list, split_set
 from shards.reader import ShardReader
-from shards.split import SplitRule, StoredSample, new_splits, read_split_list, split_set
-from shards.store import open_store
-from shards.verify import verify_set
+from shards.stores.store import open_store
+from shards.upkeep.verify import verify_set
 from tests.shards import synthetic
 
 IN_PROCESS = BuildOptions(num_workers=0, samples_per_shard=4)

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from shards.engine import run_local
+from shards.engines.engine import run_local
+from shards.engines.options import EngineOptions
 from shards.errors import ShardError
-from shards.options import EngineOptions
 from shards.plan import ShardPlan, plan_shards
 from shards.progress import Progress
 from shards.record import ShardRecord
-from shards.store import open_store
+from shards.stores.store import open_store
 from shards.writer import MakeSample, ShardJob
 from tests.shards.killers import (
     Killer,

@@ -9,7 +9,7 @@ import pytest
 from shards.codec import pack_sample
 from shards.errors import ShardError
 from shards.index import SampleIndex
-from shards.local_store import LocalFile
+from shards.stores.local_store import LocalFile
 from shards.tar import TarWriter, member_header, parse_header, read_index
 from tests.shards.synthetic import make_sample, make_sources
 

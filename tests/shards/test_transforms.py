@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shards.errors import ShardError
-from shards.transforms import camera_of, decode_transforms, encode_transforms
+from shards.exchange.transforms import camera_of, decode_transforms, encode_transforms
 
 # A camera at (0, -3, 0) that looks along +y, with world +z up: right is +x, down is -z, forward is +y.
 POSE = np.array([[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 3], [0, 0, 0, 1]], np.float32)

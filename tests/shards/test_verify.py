@@ -8,12 +8,12 @@ import pytest
 
 from shards.build import BuildOptions, build_shards
 from shards.errors import ShardError
-from shards.finding import Finding
 from shards.index import decode_index
 from shards.record import encode_record, read_manifest, read_record
-from shards.store import open_store
+from shards.stores.store import open_store
 from shards.tar import member_header
-from shards.verify import verify_set
+from shards.upkeep.finding import Finding
+from shards.upkeep.verify import verify_set
 from tests.shards.older import build_older
 from tests.shards.synthetic import SourceError, change_manifest, failing_sample, make_sample, make_sources
 

@@ -15,7 +15,7 @@ from shards.plan import ShardPlan, Source, plan_shards
 from shards.progress import Progress
 from shards.record import read_record
 from shards.schema import Sample
-from shards.store import open_store
+from shards.stores.store import open_store
 from shards.tar import TarWriter
 from shards.writer import MakeSample, ShardJob, write_shard
 from tests.shards.synthetic import (

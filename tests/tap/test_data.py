@@ -11,7 +11,7 @@ import torch
 from render.camera import project
 from shards.errors import ShardError
 from shards.reader import ShardReader
-from shards.store import open_store
+from shards.stores.store import open_store
 from shards.stream import Address
 from tap.augment import AugmentConfig
 from tap.collate import Batch, collate, shrink_factor

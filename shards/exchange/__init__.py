@@ -1,0 +1,1 @@
+"""Sets into other sets and into loose files: merge, split, export, import."""

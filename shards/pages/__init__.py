@@ -1,0 +1,1 @@
+"""Pages and pictures of a set for people: contact sheet, gallery, quality."""

@@ -1,0 +1,1 @@
+"""Looking after a set: what is in it, is it whole, make it whole again."""
