@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from shards import remote_system
+from shards.stores import remote_system
 from tests.shards.flaky import Proxy, flaky_proxy
 
 

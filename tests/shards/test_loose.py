@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shards import loose
 from shards.build import BuildOptions
 from shards.errors import ShardError
+from shards.exchange import loose
 from shards.exchange.importing import find_loose, import_set
 from shards.exchange.loose import ReadLoose, folder_label
 from shards.exchange.ply import encode_ply

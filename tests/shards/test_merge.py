@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from shards import merge as merge_module
 from shards.build import BuildOptions, build_shards
 from shards.errors import ShardError
+from shards.exchange import merge as merge_module
 from shards.exchange.merge import MergeReport, merge_sets
 from shards.exchange.shard_copy import copy_shard
 from shards.pages.quality import quality_page

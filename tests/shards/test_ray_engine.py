@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from shards import ray_engine
 from shards.build import BuildOptions, build_shards
+from shards.engines import ray_engine
 from shards.engines.engine import check_engine, run_local, run_ray
 from shards.engines.options import EngineOptions
 from shards.engines.ray_worker import Landmarks, check_sight

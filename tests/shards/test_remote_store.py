@@ -9,8 +9,8 @@ from multiprocessing.context import ForkContext, SpawnContext
 
 import pytest
 
-from shards import remote_system, transfer
 from shards.errors import ShardError
+from shards.stores import remote_system, transfer
 from shards.stores.remote_store import GAP_BYTES, RemoteStore
 from shards.stores.store import open_store
 from tests.shards.flaky import CUT_AFTER, CUT_BEFORE, PASSING, STALL, TRUNCATE, Proxy, at_first, at_random
