@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from render.shapes.families import make_shape, write_shape_collection
 from render.shapes.write_mesh import write_mesh
+from shards import verify_set
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -43,18 +45,27 @@ def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=300, env=environment)
 
 
+def commands_of(block: str, number: int) -> list[str]:
+    commands = [line.split("#")[0] for line in block.splitlines() if line.startswith("tap ")]
+    assert len(commands) == number
+    return commands
+
+
+def tap(command: str, folder: Path) -> None:
+    words = shlex.split(command)
+    done = run([sys.executable, "-m", "cli.main", *words[1:], *QUICK.get(words[1], [])], folder)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`meshes/`, `chair.off`, and all that the README's commands make of them."""
     place = tmp_path_factory.mktemp("newcomer")
     write_shape_collection(place / "meshes", num_per_family=6, seed=0, families=("mug", "table"), test_share=0.34)
     write_mesh(make_shape("chair", np.random.default_rng(0)), place / "chair.off")
-    commands = [line.split("#")[0] for line in "\n".join(blocks("")).splitlines() if line.startswith("tap ")]
-    assert len(commands) == 5
-    for command in commands:
-        words = shlex.split(command)
-        done = run([sys.executable, "-m", "cli.main", *words[1:], *QUICK.get(words[1], [])], place)
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    _, use, _ = blocks("")
+    for command in commands_of(use, 5):
+        tap(command, place)
     return place
 
 
@@ -67,6 +78,28 @@ def test_the_commands_leave_what_the_readme_says(folder: Path) -> None:
     assert list((folder / "runs" / "tap" / "pictures").glob("*.png"))
     for run_name in ("classify", "scratch"):
         assert (folder / "runs" / run_name / "result.json").exists()
+
+
+def test_the_commands_for_shards_run(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "meshes", tmp_path / "meshes")
+    write_shape_collection(tmp_path / "others", num_per_family=2, seed=1, families=("lamp", "bed"))
+    tap("tap render others --out more --up z", tmp_path)
+    tap("tap render meshes --out shards", tmp_path)
+    *_, block = blocks("")
+    for command in commands_of(block, 12):
+        # What stands for a bucket here is a folder, and for a cluster this machine; test_remote_render.py and
+        # test_render_ray.py have the real ones.
+        here = command.replace("s3://meshes/shapenet", f"file://{tmp_path}/meshes").replace("--address auto", "")
+        here = here.replace("s3://shards/shapenet", f"file://{tmp_path}/remote").replace("/shared", str(tmp_path / "shared"))
+        if "--engine ray" in here:
+            pytest.importorskip("ray")
+        tap(here, tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"meshes", "others", "more", "shards", "remote", "shared", "all", "parted", "loose", "shards2", "runs"}
+    assert verify_set(tmp_path / "all").findings == ()
+    assert (tmp_path / "shared" / "shards" / "train-000000.tar").read_bytes() == (
+        tmp_path / "shards" / "train-000000.tar"
+    ).read_bytes()
 
 
 @pytest.mark.parametrize("code", blocks("python"), ids=lambda code: code.splitlines()[0])

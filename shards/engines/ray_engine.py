@@ -94,7 +94,13 @@ class RayRun:
             while len(self._records) < len(plans):
                 self._look_around()
                 for reference in self._answered():
-                    self._hear(reference, self._crew.pop(reference))
+                    worker = self._crew.pop(reference)
+                    try:
+                        self._hear(reference, worker)
+                    except BaseException:  # of no crew any more, it would outlive the run in a Ray of the caller's
+                        self._release(worker)
+                        raise
+            self._tell_losses()
         finally:
             with held_back(signal.SIGINT, signal.SIGTERM):
                 self._disband()
@@ -103,7 +109,7 @@ class RayRun:
     def _landmarks(self, plans: Sequence[ShardPlan]) -> Landmarks:
         manifest = self._job.store.read_many([MANIFEST_NAME]).get(MANIFEST_NAME)
         source = plans[0].sources[0].path if plans else ""
-        is_seen = "://" not in source and Path(source).is_file()
+        is_seen = bool(source) and "://" not in source and Path(source).exists()
         return Landmarks(manifest, source if is_seen else None)
 
     def _look_around(self) -> None:
@@ -112,9 +118,7 @@ class RayRun:
         if now - self._looked_at < LOOK_SECONDS:
             return
         self._looked_at = now
-        if self._num_untold:
-            _log.warning("%d worker(s) lost; %s; what they were at is done again", self._num_untold, self._last_loss)
-            self._num_untold = 0
+        self._tell_losses()
         resources = self._ray.cluster_resources()
         at_work = [worker for worker in self._crew.values() if worker.plan is not None]
         most = self._options.num_workers or max(int(resources.get("CPU", 0)), 1)
@@ -133,6 +137,11 @@ class RayRun:
             self._alive_at, self._is_warned = now, False
         else:
             self._tell_drought(now - self._alive_at, resources)
+
+    def _tell_losses(self) -> None:
+        if self._num_untold:
+            _log.warning("%d worker(s) lost; %s; what they were at is done again", self._num_untold, self._last_loss)
+            self._num_untold = 0
 
     def _tell_drought(self, seconds: float, resources: dict[str, float]) -> None:
         if seconds < WARN_SECONDS:

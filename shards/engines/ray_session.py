@@ -103,7 +103,7 @@ def _connect(ray: ModuleType, address: str, num_cpus: int | None) -> None:
 
 def _start(ray: ModuleType, num_cpus: int | None) -> None:
     """Starts Ray on this machine, for this process alone: it ends with it, and listens on loopback only."""
-    root = str(Path(__file__).resolve().parents[1])  # of this package, which a script may have on its path by itself
+    root = str(Path(__file__).resolve().parents[2])  # of this package, which a script may have on its path by itself
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_AUTH_TOKEN", TOKEN)  # Ray would make one too, and leave it in the home folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from unittest import mock
 import pytest
 
 from shards.engines.ray_session import TOKEN
+from shards.engines.signals import held_back
 
 
 @contextmanager
@@ -35,10 +37,11 @@ def two_nodes() -> Iterator[Any]:
         mock.patch("ray._private.ray_constants.ENABLE_RAY_CLUSTER", False),
     ):
         importlib.import_module("ray._raylet").Config.initialize("")  # has the variables read
-        cluster = utils.Cluster(
-            initialize_head=True,
-            head_node_args={"num_cpus": 1, "include_dashboard": False, "object_store_memory": 1 << 27},
-        )
+        with held_back(signal.SIGTERM):  # Ray sets a handler and leaves it
+            cluster = utils.Cluster(
+                initialize_head=True,
+                head_node_args={"num_cpus": 1, "include_dashboard": False, "object_store_memory": 1 << 27},
+            )
         try:
             add_node(cluster)
             yield cluster
@@ -48,7 +51,8 @@ def two_nodes() -> Iterator[Any]:
 
 def add_node(cluster: Any) -> Any:
     """One more node with one CPU."""
-    return cluster.add_node(num_cpus=1, object_store_memory=1 << 27)
+    with held_back(signal.SIGTERM):
+        return cluster.add_node(num_cpus=1, object_store_memory=1 << 27)
 
 
 def raylet_of(node: Any) -> str:

@@ -18,6 +18,7 @@ from shards.reader import ShardReader
 from shards.record import ShardEntry
 from shards.stores.cache import DEFAULT_BYTES, ShardCache
 from shards.stores.claim import claimed_part, locked_file, remove_litter
+from shards.stores.local_store import LocalStore
 from shards.stores.remote_store import RemoteStore
 from shards.stores.store import open_store
 from tests.shards.flaky import Proxy, at_first
@@ -203,6 +204,23 @@ def test_a_damaged_copy_is_thrown_away(location: str, tmp_path: Path, caplog: py
     with ShardReader(location, "train") as plain, reader_of(location, cache) as reader:
         for index in range(len(plain)):
             assert plain.raw(index, "view01.png") == reader.raw(index, "view01.png")
+
+
+def test_a_damaged_copy_before_a_store_that_fails(location: str, proxy: Proxy, tmp_path: Path) -> None:
+    cache = ShardCache(tmp_path / "cache")
+    store, entry = RemoteStore(location), reader_of(location, cache).entries[0]
+    cache.request(store, [entry])
+    cache.wait()
+    tar = OpenTar(store, entry, True, cache)
+    expected = tar.fetch(tar.samples[1], ["view00.png"])
+    with (cache.folder / f"{entry.sha256}.tar").open("r+b") as stream:
+        stream.seek(tar.samples[1].members["view00.png"].offset + 20)
+        stream.write(bytes(4))
+    tar._store = LocalStore(tmp_path / "away")  # stands for one that does not answer
+    with pytest.raises(ShardError, match="missing"):
+        tar.fetch(tar.samples[1], ["view00.png"])
+    tar._store = store
+    assert tar.fetch(tar.samples[1], ["view00.png"]) == expected
 
 
 def test_other_contents_are_not_kept(location: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

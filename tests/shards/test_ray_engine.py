@@ -16,6 +16,7 @@ from shards.engines import ray_engine
 from shards.engines.engine import check_engine, run_local, run_ray
 from shards.engines.options import EngineOptions
 from shards.engines.ray_worker import Landmarks, check_sight
+from shards.engines.signals import held_back
 from shards.engines.supervisor import Supervisor
 from shards.errors import ShardError
 from shards.plan import ShardPlan, plan_shards
@@ -198,7 +199,8 @@ def test_a_ray_that_the_caller_has_started_is_used_and_left_running(
 ) -> None:
     import ray
 
-    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+    with held_back(signal.SIGTERM):  # Ray sets a handler and leaves it
+        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     try:
         run_ray(plans, ShardJob(make_sample, open_store(tmp_path), "0"), EngineOptions(), lambda _: None)
         assert ray.is_initialized()

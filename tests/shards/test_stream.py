@@ -124,6 +124,8 @@ def test_damage_raises_where_it_is_not_skipped_or_leaves_nothing() -> None:
         read_batch(places("3 4"), reads([4], []))
     with pytest.raises(ShardError, match="not one of the 2 samples of a batch can be read; the first: sample 3"):
         read_batch(places("3 4 (3)"), reads([3, 4], []), "skip")
+    with pytest.raises(ShardError, match="not one of the 1 samples of a batch can be read; the first: sample 3"):
+        read_batch(places("3"), reads([3, 4], []), "skip", places("4"))
 
     def wrong(address: Address) -> str:
         raise ValueError("a bug")
@@ -143,6 +145,16 @@ def folder(tmp_path: Path) -> Path:
         BuildOptions(samples_per_shard=4),
     )
     return tmp_path
+
+
+def test_a_spare_fills_a_batch_without_one_good_sample() -> None:
+    batch = read_batch(places("3 4 (3)"), reads([3, 4, 7], []), "skip", places("7 8 9"))
+    assert [reading.item for reading in batch] == ["item 8"] * 3
+    assert [reading.address for reading in batch] == [Address(0, 8, False)] * 3
+    assert [reading.problem for reading in batch] == ["sample 3 is cut short", "sample 4 is cut short", ""]
+    seen: list[int] = []
+    read_batch(places("3 4"), reads([3], seen), "skip", places("8"))
+    assert seen == [3, 4]  # no spare is read where none is needed
 
 
 def test_a_set_is_streamed_without_torch_and_damage_is_named(folder: Path) -> None:
