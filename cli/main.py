@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.errors import reported
-from cli.options import Config, Resume, Set, Shards
+from cli.options import Config, Resume, Set, Shards, on_this_machine
 from cli.shards_commands import shards_app
 from cli.stage_commands import render, rigs, show
 
@@ -32,7 +32,12 @@ app.add_typer(shards_app, name="shards")
 @reported
 def pretrain(
     shards: Shards,
-    out: Annotated[Path, typer.Option(help="Run folder: config, logs, pictures, checkpoints.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(
+            callback=on_this_machine, help="Run folder: config, logs, pictures, checkpoints.", show_default=False
+        ),
+    ],
     preset: Annotated[
         str, typer.Option(help="small/transformer (a CPU), paper/transformer or reference/transformer (a GPU).")
     ] = "small/transformer",
@@ -54,9 +59,17 @@ def pretrain(
 @reported
 def classification(
     shards: Shards,
-    out: Annotated[Path, typer.Option(help="Run folder: config, logs, checkpoints, result.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(
+            callback=on_this_machine, help="Run folder: config, logs, checkpoints, result.", show_default=False
+        ),
+    ],
     init: Annotated[
-        Path | None, typer.Option(help="Run folder of `tap pretrain`; without it, from scratch.", show_default=False)
+        Path | None,
+        typer.Option(
+            callback=on_this_machine, help="Run folder of `tap pretrain`; without it, from scratch.", show_default=False
+        ),
     ] = None,
     preset: Annotated[
         str, typer.Option(help="small/transformer, paper/transformer or reference/transformer.")

@@ -1,6 +1,7 @@
 """Options and arguments that several commands share."""
 
 import math
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,22 @@ Shards = Annotated[
     str, typer.Argument(help="Folder of shards, as `tap render` writes it, or its URL (s3://...).", show_default=False)
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")]
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/.*)")
+"""A URL once it became a path: `Path` makes one slash of two."""
+
+
+def on_this_machine(path: Path | None) -> Path | None:
+    """The path itself, or the one that file:///... means; wrong usage where it was the URL of another machine.
+
+    As a path, s3://bucket/x would be a folder `s3:` of this machine.
+    """
+    match = _URL.fullmatch(str(path))
+    if match is None or path is None:
+        return path
+    if match[1].lower() in ("file", "local"):
+        return Path(match[2])
+    raise typer.BadParameter(f"{match[1]}:/{match[2]} is a URL; this has to be on this machine")
 
 
 def finite(limit: float | None) -> float | None:

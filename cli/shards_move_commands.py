@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.errors import reported
-from cli.options import Shards
+from cli.options import Shards, on_this_machine
 
 Workers = Annotated[int, typer.Option(min=0, help="Processes; each takes whole shards. 0: in this one.")]
 SamplesPerShard = Annotated[int, typer.Option(min=1, help="Samples in a shard at most.")]
@@ -87,7 +87,9 @@ def split(
 @functools.partial(reported, stopped="stopped; the same command with --resume goes on")
 def export(
     shards: Shards,
-    out: Annotated[Path, typer.Option(help="Folder for the loose files.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option(callback=on_this_machine, help="Folder for the loose files.", show_default=False)
+    ],
     split: Annotated[str | None, typer.Option(help="Only this split.", show_default=False)] = None,
     classes: Classes = None,
     num_samples: Annotated[
@@ -116,7 +118,10 @@ def import_(
     folder: Annotated[
         Path,
         typer.Argument(
-            metavar="DIR", help="Folder of samples, each a folder with transforms.json.", show_default=False
+            callback=on_this_machine,
+            metavar="DIR",
+            help="Folder of samples, each a folder with transforms.json.",
+            show_default=False,
         ),
     ],
     out: NewSet,

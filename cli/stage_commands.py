@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.errors import reported
-from cli.options import Config, Set, Shards, finite
+from cli.options import Config, Set, Shards, finite, on_this_machine
 
 drawn = functools.partial(typer.Option, rich_help_panel="What is drawn")
 
@@ -205,7 +205,12 @@ def rigs(
 def show(
     shards: Shards,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the pages.  (default: NAME-show in this folder)", show_default=False)
+        Path | None,
+        typer.Option(
+            callback=on_this_machine,
+            help="Folder for the pages.  (default: NAME-show in this folder)",
+            show_default=False,
+        ),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only this split.", show_default=False)] = None,
     num_samples: Annotated[int, typer.Option(min=1, help="Samples in the gallery at most.")] = 200,

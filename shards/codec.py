@@ -9,6 +9,7 @@ import io
 import json
 import math
 import re
+import tokenize
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,15 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shards.errors import ShardError
-from shards.key import KEY_PATTERN
 from shards.png import decode_png, encode_png
 from shards.schema import Sample, check_array, check_image, check_meta, check_sample
 
 _LARGEST = {".json": 1 << 26, ".npy": 1 << 32, ".png": 1 << 28}
 """Extensions of members, with the most bytes that are read of one: more is damage or an attack, not a sample."""
 
+_MEMBER = re.compile(r"([A-Za-z0-9_-]+)\.(json|[A-Za-z0-9_-]+\.(?:npy|png))")
+"""Key and field. A field becomes a file name where a set is exported, so it may hold nothing that leads elsewhere."""
+
 _OUR_NPY = re.compile(
-    rb"\x93NUMPY\x01\x00..\{'descr': '(<f4|\|u1|<i4)', 'fortran_order': False, 'shape': \(((?:\d{1,18},? ?)*)\), \} *\n",
+    rb"\x93NUMPY\x01\x00..\{'descr': '(<f4|\|u1|<i4)', 'fortran_order': False, 'shape': \(((?:\d{1,18}, ?)*\d{0,18})\), \} *\n",
     re.DOTALL,
 )
 """The header that numpy writes of the schema's arrays. numpy itself compiles each header as Python, at .05 ms a member."""
@@ -51,10 +54,10 @@ def split_member(name: str) -> tuple[str, str]:
     Raises:
         ShardError: the name is not `KEY.json`, `KEY.NAME.npy` or `KEY.NAME.png`.
     """
-    key, _, suffix = name.partition(".")
-    if not KEY_PATTERN.fullmatch(key) or not f".{suffix}".endswith(tuple(_LARGEST)):
+    match = _MEMBER.fullmatch(name)
+    if match is None:
         raise ShardError(f"{name!r} is no member of a sample; those are KEY.json, KEY.NAME.npy and KEY.NAME.png")
-    return key, suffix
+    return match[1], match[2]
 
 
 def check_size(name: str, num_bytes: int) -> None:
@@ -180,8 +183,11 @@ def decode_npy(data: bytes) -> NDArray[Any]:
     num_bytes = math.prod(shape) * dtype.itemsize  # Python integers: a forged shape cannot overflow
     if min(shape, default=0) < 0 or num_bytes != len(payload):
         raise ShardError(f"NPY of shape {shape} {dtype} needs {num_bytes} bytes, {len(payload)} are there")
-    # A copy, because an array over immutable bytes is read-only and torch warns about each one.
-    return np.frombuffer(payload, dtype=dtype).reshape(shape).copy()
+    try:
+        # A copy, because an array over immutable bytes is read-only and torch warns about each one.
+        return np.frombuffer(payload, dtype=dtype).reshape(shape).copy()
+    except (ValueError, TypeError) as error:  # items without a byte, too many dimensions, True for a size
+        raise ShardError(f"NPY of shape {shape} {dtype}: {error}") from error
 
 
 def _npy_header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int]:
@@ -199,7 +205,7 @@ def _npy_header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int]:
         if version != (1, 0):
             raise ShardError(f"NPY version {version}, expected (1, 0)")
         shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
-    except (ValueError, SyntaxError, TypeError, EOFError, RecursionError) as error:
+    except (ValueError, SyntaxError, TypeError, EOFError, RecursionError, tokenize.TokenError) as error:
         raise ShardError(f"not an NPY file: {error}") from error
     if fortran_order or dtype.hasobject:
         raise ShardError(f"NPY holds {'Fortran order' if fortran_order else 'Python objects'}, which is not allowed")

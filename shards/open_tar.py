@@ -61,8 +61,9 @@ class OpenTar:
             if not self._is_copy:
                 raise
             self._discard_copy(error)
-            self._file.close()
-            self._open_original()
+            copy = self._file
+            self._open_original()  # where this fails, the next read comes here again
+            copy.close()
             return dict(self._members(sample.key, spans))
 
     def close(self) -> None:
@@ -93,6 +94,7 @@ class OpenTar:
     def _open_original(self) -> None:
         """Opens the tar where it lies, and has the cache fetch it."""
         self._open(self._store, self._entry.name)
+        self._is_copy = False
         if self._cache is not None:
             self._cache.request(self._store, [self._entry], self._has_index)
 
@@ -104,7 +106,8 @@ class OpenTar:
             self._cache.touch(self._entry)
             self._open(self._cache.store, self._entry.sha256)
         except ShardError as error:
-            self._discard_copy(error)
+            if self._cache.has(self._entry):  # else it was evicted a moment ago
+                self._discard_copy(error)
             return False
         self._is_copy = True
         return True
@@ -119,7 +122,6 @@ class OpenTar:
         logger.warning("%s: the copy in the cache is removed, it is damaged: %s", self.path, error)
         if self._cache is not None:
             self._cache.discard(self._entry)
-        self._is_copy = False
 
     def _span(self, sample: SampleIndex, field: str) -> Span:
         span = sample.members.get(field)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -46,7 +46,7 @@ class ShardEntry(BaseModel):
     count: int = Field(ge=0, description="samples in the tar")
     num_failures: int = Field(ge=0, description="sources that gave none; the record says which and why")
     bytes: int = Field(ge=0, description="size of the tar")
-    sha256: str = Field(description="SHA-256 of the tar, hex")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the tar, hex")
 
 
 class ShardRecord(BaseModel):
@@ -58,7 +58,7 @@ class ShardRecord(BaseModel):
     split: str = Field(description="the split that all its samples belong to")
     count: int = Field(ge=0, description="samples in the tar")
     bytes: int = Field(ge=0, description="size of the tar")
-    sha256: str = Field(description="SHA-256 of the tar, hex")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the tar, hex")
     config_hash: str = Field(description="hash of the config that made it")
     sources_hash: str = Field(description="hash of the planned sources: paths, keys and categories in order")
     categories: dict[str, int] | None = Field(
@@ -98,6 +98,15 @@ def config_hash(config: dict[str, Any]) -> str:
         ShardError: the config holds what JSON cannot.
     """
     return hashlib.sha256(encode_json(config)).hexdigest()[:16]
+
+
+def all_configs(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A set's config, and where sets were joined, after it those of the parts, to any depth."""
+    yield config
+    merged = config.get("merged")
+    for part in merged if isinstance(merged, list) else ():
+        if isinstance(part, dict):
+            yield from all_configs(part)
 
 
 def encode_record(record: ShardRecord) -> bytes:

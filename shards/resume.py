@@ -6,13 +6,23 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from shards.codec import encode_json
 from shards.errors import ShardError
 from shards.plan import ShardPlan
 from shards.record import INDEX, MANIFEST_NAME, RECORD, TAR, Manifest, ShardRecord, decode_record, read_manifest
 from shards.stores.store import Store
 
 _SHARD_FILE = re.compile(r"([A-Za-z0-9_-]+-\d{6,})(\.tar|\.idx|\.json)")
-_ABSENT = "nothing"
+
+
+class _Absent:
+    """Stands for the value of a key that one of two configs lacks."""
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+_ABSENT = _Absent()
 
 
 def shard_files(sizes: Collection[str]) -> dict[str, set[str]]:
@@ -50,9 +60,11 @@ def clear_set(store: Store, planned: Collection[str] = ()) -> None:
     """
     files = set_files(store)
     records = _records(store, [name.removesuffix(RECORD) for name in files if name.endswith(RECORD)])
-    known = set(planned) | {record.name for record in records}
+    manifest = _manifest(store) if MANIFEST_NAME in files else None
+    known = {*planned, *(record.name for record in records)}
+    known |= {entry.name for entry in manifest.shards} if manifest else set()
     foreign = [name for name in files if name != MANIFEST_NAME and name.rpartition(".")[0] not in known]
-    if MANIFEST_NAME in files and not _is_manifest(store):
+    if MANIFEST_NAME in files and manifest is None:
         foreign.append(MANIFEST_NAME)
     if foreign:
         raise ShardError(
@@ -132,12 +144,12 @@ def _records(store: Store, names: Sequence[str]) -> list[ShardRecord]:
     return records
 
 
-def _is_manifest(store: Store) -> bool:
+def _manifest(store: Store) -> Manifest | None:
+    """The manifest, where it is one."""
     try:
-        read_manifest(store)
+        return read_manifest(store)
     except ShardError:
-        return False
-    return True
+        return None
 
 
 def _check_config(store: Store, earlier: Manifest, blank: Manifest) -> None:
@@ -146,7 +158,8 @@ def _check_config(store: Store, earlier: Manifest, blank: Manifest) -> None:
     new: dict[str, Any] = {"schema_version": blank.schema_version, **dict(_leaves(blank.config))}
     for name in sorted(old.keys() | new.keys()):
         before, now = old.get(name, _ABSENT), new.get(name, _ABSENT)
-        if before != now:
+        # As JSON, which the hash is made of: there 1 and 1.0 differ.
+        if _ABSENT in (before, now) or encode_json([before]) != encode_json([now]):
             raise ShardError(
                 f"{store.path(MANIFEST_NAME)}: made with {name} = {before!r}, now it is {now!r}; resume with the same "
                 "config, or use --overwrite or another folder"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from shards.codec import PackedSample, decode_json
+from shards.codec import PackedSample, check_size, decode_json
 from shards.errors import ShardError
 from shards.index import SampleIndex, decode_index, member_name
 from shards.plan import Source
@@ -60,8 +60,9 @@ class Salvage:
         members: list[tuple[str, bytes]] = []
         for name, span in sample.members.items():
             try:
+                check_size(member_name(sample.key, name), span.num_bytes)
                 data = self._tar.pread(span.offset, span.num_bytes)
-            except ShardError:  # a bad sector
+            except ShardError:  # a bad sector, or an index that somebody forged
                 return None
             if len(data) != span.num_bytes or zlib.crc32(data) != span.crc32:
                 return None

@@ -149,7 +149,10 @@ class Reading(NamedTuple, Generic[ItemT]):
 
 
 def read_batch(
-    addresses: Sequence[Address], read: Callable[[Address], ItemT], on_error: OnError = "raise"
+    addresses: Sequence[Address],
+    read: Callable[[Address], ItemT],
+    on_error: OnError = "raise",
+    spares: Sequence[Address] = (),
 ) -> list[Reading[ItemT]]:
     """The samples of a batch, each of them read once.
 
@@ -158,12 +161,13 @@ def read_batch(
         read: gives the item of an address, whatever its `valid`.
         on_error: `raise` lets the error of a damaged sample through; `skip` puts the next good sample of the batch in its
             place, not valid, and says in `problem` what was wrong, once for each valid sample that is lost.
+        spares: with `skip`, the first good one of these fills a batch that has not one good sample.
 
     Returns:
         As many readings as addresses, in their order.
 
     Raises:
-        ShardError: a damaged sample with `raise`; with `skip`, a batch that has not one good sample.
+        ShardError: a damaged sample with `raise`; with `skip`, not one good sample in the batch, nor among the spares.
     """
     items: dict[int, ItemT] = {}
     problems: dict[int, ShardError] = {}
@@ -177,10 +181,7 @@ def read_batch(
                 raise
             problems[address.sample] = error
     if not items and problems:
-        first = next(iter(problems.values()))
-        raise ShardError(
-            f"not one of the {len(problems)} samples of a batch can be read; the first: {first}"
-        ) from first
+        return _filled(addresses, read, spares, problems)
     return [_reading(addresses, place, items, problems) for place in range(len(addresses))]
 
 
@@ -192,5 +193,26 @@ def _reading(
         return Reading(address, items[address.sample])
     around = [*addresses[place + 1 :], *addresses[:place]]
     stand_in = next(other.sample for other in around if other.sample in items)
-    problem = " ".join(str(problems[address.sample]).split()) if address.valid else ""
-    return Reading(Address(address.epoch, stand_in, False), items[stand_in], problem)
+    return Reading(Address(address.epoch, stand_in, False), items[stand_in], _lost(address, problems))
+
+
+def _filled(
+    addresses: Sequence[Address],
+    read: Callable[[Address], ItemT],
+    spares: Sequence[Address],
+    problems: dict[int, ShardError],
+) -> list[Reading[ItemT]]:
+    """A batch whose samples are all damaged, filled with the first good spare."""
+    for spare in spares:
+        try:
+            item = read(spare)
+        except ShardError:  # noted when a batch meets it
+            continue
+        return [Reading(spare._replace(valid=False), item, _lost(address, problems)) for address in addresses]
+    first = next(iter(problems.values()))
+    raise ShardError(f"not one of the {len(problems)} samples of a batch can be read; the first: {first}") from first
+
+
+def _lost(address: Address, problems: dict[int, ShardError]) -> str:
+    """What was wrong with a damaged sample, in one line; empty where it was but fill."""
+    return " ".join(str(problems[address.sample]).split()) if address.valid else ""

@@ -6,6 +6,7 @@ process has let go of it. Where none is free, it takes fresh memory as any loade
 """
 
 import math
+import os
 import threading
 
 import torch
@@ -50,29 +51,34 @@ class Lent:
     """Blocks that this process has received, given back when nothing here uses their memory any more."""
 
     def __init__(self) -> None:
+        self._process_id = os.getpid()
         self._lock = threading.Lock()  # batches for a GPU are received in a thread of the loader
         self._lent: list[tuple[StorageWeakRef, Tensor]] = []
 
-    def receive(self, pictures: Tensor, mark: Tensor) -> None:
+    def receive(self, pictures: Tensor, mark: Tensor | None) -> None:
         """Notes a tensor that has come, and gives back what is not used any more.
 
         Args:
             pictures: as it came; whatever shares its memory counts as its use.
-            mark: of its block, see `Buffers.take`.
+            mark: of its block, see `Buffers.take`; None where it lies in none. Such a one is to be told too: when all
+                blocks are taken no other comes.
         """
-        with self._lock:
-            self.give_back()
-            self._lent.append((StorageWeakRef(pictures.untyped_storage()), mark))  # type: ignore[no-untyped-call]
+        self.give_back()
+        if mark is not None:
+            with self._lock:
+                self._lent.append((StorageWeakRef(pictures.untyped_storage()), mark))  # type: ignore[no-untyped-call]
 
     def give_back(self) -> None:
         """Sets the marks of all blocks whose memory is not used here any more."""
-        used = []
-        for storage, mark in self._lent:
-            if storage.expired():  # type: ignore[no-untyped-call]
+        if self._process_id != os.getpid():  # forked: what the parent has received is the parent's to give back
+            self._process_id, self._lock, self._lent = os.getpid(), threading.Lock(), []
+        with self._lock:
+            unused = {number for number, (storage, _) in enumerate(self._lent) if storage.expired()}  # type: ignore[no-untyped-call]
+            marks = [self._lent[number][1] for number in unused]
+            # Forgotten before they are given back: Ctrl-C in between may lose a block, but never gives one back twice.
+            self._lent = [lent for number, lent in enumerate(self._lent) if number not in unused]
+            for mark in marks:
                 mark.zero_()
-            else:
-                used.append((storage, mark))
-        self._lent = used
 
 
 def shared_room(num_bytes: int) -> Tensor:

@@ -69,7 +69,8 @@ class Batch:
         valid: (B,) bool, false at samples that only fill up the batch. Losses and metrics leave them out; batch norm in
             training does not, so they weigh in its means (as the copies that they are of other samples of the batch).
         problems: what was wrong with damaged samples that others stand in for, one line each.
-        mark: of the block of shared memory that the images lie in, see `tap.buffers`; None where they lie elsewhere.
+        mark: of the block of shared memory that the images lie in, see `tap.buffers`; None where they lie elsewhere. Images
+            that are sent to a further process without their batch have to be cloned.
     """
 
     points: Tensor
@@ -83,15 +84,23 @@ class Batch:
     problems: tuple[str, ...] = ()
     mark: Tensor | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A block of shared memory goes from the loader's process to this one and no further: nobody else is waited for."""
+        if self.images is None or self.mark is None or get_worker_info() is not None:
+            return self.__dict__
+        return {**self.__dict__, "images": self.images.clone(), "mark": None}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Unpickled is what comes from a loader's process."""
+        """Unpickled is what comes from a loader's process, copied or sent on what lies in no block."""
         self.__dict__.update(state)
-        if self.images is not None and self.mark is not None:
+        if self.images is not None and get_worker_info() is None:
             LENT.receive(self.images, self.mark)
 
     def to(self, device: torch.device | str) -> Self:
         """The batch on a device."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        # Only CUDA has read shared memory by the time it returns; others might find it written over.
+        apart = torch.device(device).type == "cuda"
+        return self._each(lambda tensor: tensor.to(device, non_blocking=apart))
 
     def pin_memory(self) -> Self:
         """The batch in page-locked memory; the loader calls this by name."""

@@ -9,8 +9,9 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ from shards.schema import ARRAYS, Sample, split_image_name
 from shards.stores.local_store import LocalStore
 from shards.stores.store import is_url
 
-_DRAFTS = ".*.tmp-*"
+_DRAFT = re.compile(r"\..+\.tmp-\d+")
+"""Folders of samples that are not whole yet, or not any more."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +124,14 @@ def _export_sample(reader: ShardReader, index: int, folder: Path, options: Expor
     files = _files(reader, index, options.as_stored)
     if place.exists():
         if not options.resume:
-            raise ShardError(f"{place}: two samples of this key; run tap shards verify")
+            raise ShardError(
+                f"{place}: is there already: two samples have this key (run tap shards verify), or no export wrote it; move it "
+                "away, or choose another folder"
+            )
         if {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()} == files:
             return True
         _remove_sample(place)
-    draft = place.with_name(f".{place.name}.tmp-{os.getpid()}")
+    draft = _draft(place)
     draft.mkdir(parents=True)
     try:
         for name, data in files.items():
@@ -166,6 +171,8 @@ def _files(reader: ShardReader, index: int, as_stored: bool) -> dict[str, bytes]
 def _cameras(sample: Sample, pictures: list[tuple[str, int, int, bool]]) -> dict[str, Any]:
     """The content of the sample's `transforms.json`."""
     poses, matrices = sample.arrays["world_to_camera"], sample.arrays["intrinsics"]
+    if not len(poses) == len(matrices) == len(pictures):
+        raise ShardError(f"sample {sample.key}: {len(pictures)} views, {len(poses)} poses; each view has one pose")
     is_parallel = sample.meta["projection"] == "parallel"
     extent = float(np.abs(sample.arrays["points"][:, :3]).max(initial=0.0))
     return encode_transforms(poses, matrices, is_parallel, pictures, POINTS, extent)
@@ -189,7 +196,9 @@ def _prepare(folder: Path, options: ExportOptions) -> None:
         if any(folder.iterdir()):
             raise ShardError(f"{folder}: is not empty; --resume goes on with an export, --overwrite replaces it")
         return
-    for draft in folder.glob(f"*/*/{_DRAFTS}"):
+    drafts = [path for path in folder.glob("*/*/.*.tmp-*") if _DRAFT.fullmatch(path.name) and path.is_dir()]
+    for draft in drafts:
+        _check_ours(draft)
         shutil.rmtree(draft)
     if options.overwrite:
         earlier = [path.parent for path in folder.glob(f"*/*/*/{META}")]
@@ -204,22 +213,24 @@ def _prepare(folder: Path, options: ExportOptions) -> None:
 
 def _remove_sample(place: Path) -> None:
     """Removes an exported sample, and only that."""
-    names = _check_ours(place)
-    # The JSON first: half a sample must not look like one.
-    for name in sorted(names, key=lambda name: name != META):
-        (place / name).unlink()
-    place.rmdir()
+    _check_ours(place)
+    draft = _draft(place)
+    place.rename(draft)  # half a sample must not look like one; what is left of it, a later run removes
+    shutil.rmtree(draft)
 
 
-def _check_ours(place: Path) -> Collection[str]:
-    """Names of the files in a sample's folder, none of which may be another's."""
-    names = [path.name for path in place.iterdir()]
-    for name in names:
+def _draft(place: Path) -> Path:
+    """Where a sample lies while it is not whole, in the same folder."""
+    return place.with_name(f".{place.name}.tmp-{os.getpid()}")
+
+
+def _check_ours(place: Path) -> None:
+    """Looks at the files in a sample's folder, none of which may be another's."""
+    for name in [path.name for path in place.iterdir()]:
         stem, _, suffix = name.rpartition(".")
         is_ours = name in (META, POINTS, TRANSFORMS) or (suffix == "npy" and stem in ARRAYS)
         if (not is_ours and not (suffix == "png" and split_image_name(stem))) or not (place / name).is_file():
             raise ShardError(f"{place / name}: no export wrote this; move it away, or choose another folder")
-    return names
 
 
 @contextlib.contextmanager

@@ -165,7 +165,10 @@ class _Folder:
         }
 
     def _has(self, name: str) -> bool:
-        return (self._path / name).is_file()
+        try:
+            return (self._path / name).is_file()
+        except OSError:  # a name longer than any file's; reading it tells
+            return False
 
     def _read(self, name: str) -> bytes:
         """A file's bytes; never one outside the folder."""

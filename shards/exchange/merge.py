@@ -98,8 +98,14 @@ def merge_sets(
 def same_place(one: Location, other: Location) -> bool:
     """Whether two locations are the same folder, as far as their names tell."""
     if is_url(one) or is_url(other):
-        return str(one).rstrip("/") == str(other).rstrip("/")
+        return _spelt_alike(one) == _spelt_alike(other)
     return Path(open_store(one).location).resolve() == Path(open_store(other).location).resolve()
+
+
+def _spelt_alike(location: Location) -> tuple[str, str]:
+    """Protocol, by the one name of those that mean the same store, and path of a URL."""
+    protocol, _, path = str(location).partition("://")
+    return {"s3a": "s3", "gcs": "gs"}.get(protocol.lower(), protocol.lower()), path.rstrip("/")
 
 
 def _opened(locations: Sequence[Location]) -> list[ShardReader]:

@@ -96,8 +96,8 @@ def _parsed_header(data: bytes) -> tuple[str, int, list[tuple[str, str]], bytes]
             case ["element", name, number]:
                 elements += 1
                 if elements == 1:
-                    if name != "vertex" or not number.isdecimal():
-                        raise ShardError(f"the first element is {name} {number}, expected vertex and their number")
+                    if name != "vertex" or not number.isdecimal() or len(number) > 18:
+                        raise ShardError(f"the first element is {name} {number[:20]}, expected vertex and their number")
                     count = int(number)
             case ["property", kind, name] if elements == 1 and kind in _TYPES:
                 properties.append((name, _TYPES[kind]))

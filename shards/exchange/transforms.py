@@ -163,7 +163,8 @@ def camera_of(
         raise ShardError(
             f"{frame.file_path}: transform_matrix is not a rotation and a shift; scales and mirrors are refused"
         )
-    world_to_camera = np.linalg.inv(pose @ _TO_OPENGL).astype(np.float32)
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, which no sample may hold
+        world_to_camera = np.linalg.inv(pose @ _TO_OPENGL).astype(np.float32)
     fl_x = _focal(transforms, frame, "x", width)
     fl_y = _focal(transforms, frame, "y", height) or fl_x
     if fl_x is None or fl_y is None:

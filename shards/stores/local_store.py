@@ -40,7 +40,8 @@ class LocalStore:
             with os.scandir(self.folder) as entries:
                 for entry in entries:
                     if not entry.name.startswith(".") and entry.is_file():
-                        found[entry.name] = entry.stat().st_size
+                        with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+                            found[entry.name] = entry.stat().st_size
         except FileNotFoundError:
             return {}
         except OSError as error:

@@ -20,6 +20,7 @@ Location: TypeAlias = str | Path
 LocationT = TypeVar("LocationT", str, Path)
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_MISSPELT_URL = re.compile(r"((?:s3a?|gcs?|gs|https?|memory|file|az|abfs):)/(?!/)")
 
 
 class RandomFile(Protocol):
@@ -98,13 +99,16 @@ def open_store(location: Location) -> Store:
         location: a path, or a URL of any protocol that fsspec knows.
 
     Raises:
-        ShardError: the protocol is unknown, or its package is not installed.
+        ShardError: the protocol is unknown, or its package is not installed, or a slash of the URL is missing.
     """
-    match = _URL.fullmatch(str(location))
-    if match is None or match[1] in ("file", "local"):
+    local = _local_path(location)
+    misspelt = _MISSPELT_URL.match(str(location))
+    if misspelt is not None and not Path(misspelt[1]).exists():
+        raise ShardError(f"{location}: a URL has two slashes, {misspelt[1]}//...; nothing was read or written")
+    if local is not None:
         from shards.stores.local_store import LocalStore
 
-        return LocalStore(Path(match[2] if match else location))
+        return LocalStore(local)
     from shards.stores.remote_store import RemoteStore
 
     return RemoteStore(str(location))
@@ -112,8 +116,7 @@ def open_store(location: Location) -> Store:
 
 def is_url(location: Location) -> bool:
     """Whether a location is a URL of another machine rather than a path of this one."""
-    match = _URL.fullmatch(str(location))
-    return match is not None and match[1] not in ("file", "local")
+    return _local_path(location) is None
 
 
 def write_file(location: LocationT, data: bytes) -> LocationT:
@@ -129,19 +132,27 @@ def write_file(location: LocationT, data: bytes) -> LocationT:
 
 def joined(location: Location, name: str) -> str:
     """The path or URL of a file in a folder."""
-    return f"{str(location).rstrip('/')}/{name}" if is_url(location) else str(Path(location) / name)
+    local = _local_path(location)
+    return f"{str(location).rstrip('/')}/{name}" if local is None else str(local / name)
 
 
 def folder_name(location: Location) -> str:
     """The last part of a folder's path or URL, as a title."""
-    return str(location).rstrip("/").rsplit("/", 1)[-1] if is_url(location) else Path(location).resolve().name
+    local = _local_path(location)
+    return str(location).rstrip("/").rsplit("/", 1)[-1] if local is None else local.resolve().name
 
 
 def _parted(location: Location) -> tuple[str, str]:
     folder, _, name = str(location).rpartition("/")
     if not name:
         raise ShardError(f"{location}: names a folder, a file is wanted")
-    if is_url(location):
-        return folder, name
-    path = Path(location)
-    return str(path.parent), path.name
+    path = _local_path(location)
+    return (folder, name) if path is None else (str(path.parent), path.name)
+
+
+def _local_path(location: Location) -> Path | None:
+    """The path on this machine that a location means; None for a URL of another."""
+    match = _URL.fullmatch(str(location))
+    if match is None:
+        return Path(location)
+    return Path(match[2]) if match[1].lower() in ("file", "local") else None

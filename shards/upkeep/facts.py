@@ -15,6 +15,7 @@ from shards.record import (
     TAR,
     Manifest,
     ShardEntry,
+    all_configs,
     config_hash,
     decode_manifest,
     encode_manifest,
@@ -135,8 +136,4 @@ def _foreign(sizes: dict[str, int], entries: dict[str, Any]) -> list[Finding]:
 def _config_hashes(manifest: Manifest) -> Iterator[str]:
     """Hashes of the configs that records of this set may name: a joined set's records keep those they came with."""
     yield manifest.config_hash
-    configs = list(manifest.config.get("merged", ()))
-    while configs:
-        config = configs.pop()
-        yield config_hash(config)
-        configs += config.get("merged", ())
+    yield from map(config_hash, all_configs(manifest.config))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shards.errors import ShardError
 from shards.pages.choice import count_flags
-from shards.record import MANIFEST_NAME, RECORD, ShardRecord, decode_record, read_manifest
+from shards.record import MANIFEST_NAME, RECORD, ShardRecord, all_configs, decode_record, read_manifest
 from shards.resume import shard_files
 from shards.stores.store import Location, Store, folder_name, open_store
 
@@ -122,10 +122,7 @@ def _class_counts(classes: dict[str, int], records: Sequence[ShardRecord]) -> di
 def _values(config: dict[str, Any], name: str) -> Iterator[Any]:
     """The value of a setting, if there is one; the list of all that occur in a joined set whose parts differ."""
     found: list[Any] = []
-    configs = [config]
-    while configs:
-        one = configs.pop(0)
-        configs = [*one.get("merged", ()), *configs]
+    for one in all_configs(config):
         if name in one and one[name] not in found:
             found.append(one[name])
     if found:

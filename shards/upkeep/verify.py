@@ -107,6 +107,7 @@ def doubled_keys(facts: SetFacts, checks: Sequence[ShardCheck]) -> list[Finding]
     hashes = np.concatenate([check.key_hashes for check in checks]) if checks else np.empty(0, np.uint64)
     values, counts = np.unique(hashes, return_counts=True)
     suspects = values[counts > 1]
+    hashes_met_twice = set(suspects.tolist())
     first: dict[str, str] = {}
     findings = []
     for check in checks:
@@ -117,7 +118,7 @@ def doubled_keys(facts: SetFacts, checks: Sequence[ShardCheck]) -> list[Finding]
                 findings.append(
                     Finding(check.name + TAR, key, "doubled", f"{first[key] + TAR} has a sample of this key")
                 )
-            elif np.isin(key_hash(key), suspects):
+            elif key_hash(key) in hashes_met_twice:
                 first[key] = check.name
     return findings
 

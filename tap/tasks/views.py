@@ -99,7 +99,8 @@ class Evaluator:
     def prepare(self, fabric: Fabric, out: Path, resumed: bool, progress: Progress) -> None:
         """Finds the mean image of each view over the samples that are trained on, and what it reaches on those evaluated.
 
-        Every sample is read once, so one that cannot be trained on is met here and not hours later.
+        Every sample is read once, so one that cannot be trained on is met here and not hours later; but of training samples
+        that differ in their cameras only the first few.
 
         Args:
             fabric: the first process computes, all know.

@@ -51,6 +51,18 @@ def test_a_set_is_split(app: typer.Typer, tmp_path: Path, location: Path) -> Non
     assert "val 1" in output
 
 
+def test_loose_files_are_on_this_machine(
+    app: typer.Typer, tmp_path: Path, location: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "is a URL" in said(app, "export", location, "--out", "s3://bucket/loose", code=2)
+    assert "is a URL" in said(app, "import", "s3://bucket/loose", "--out", tmp_path / "back", code=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+    said(app, "export", location, "--out", f"file://{tmp_path}/loose")
+    said(app, "import", f"file://{tmp_path}/loose", "--out", f"file://{tmp_path}/back", "--workers", 0)
+    assert len(ShardReader(tmp_path / "back")) == len(ShardReader(location))
+
+
 @pytest.mark.parametrize(
     "words", [(), ("--val", 0.5, "--test", 0.5), ("--val", 1.5), ("--val", 0.1, "--list", "list.csv")]
 )

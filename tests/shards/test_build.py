@@ -106,7 +106,7 @@ def test_resume_refuses_another_config(tmp_path: Path) -> None:
     other = {"rig": {"name": "mvcnn12", "elevation": 45}, "points": 20}
     with pytest.raises(ShardError, match=r"rig\.elevation = 30, now it is 45"):
         build(tmp_path, other, resume=True)
-    with pytest.raises(ShardError, match=r"extra = 'nothing', now it is 1"):
+    with pytest.raises(ShardError, match=r"extra = nothing, now it is 1"):
         build(tmp_path, {**CONFIG, "extra": 1}, resume=True)
     with pytest.raises(ShardError, match=r"samples_per_shard = 4, now it is 5"):
         build(tmp_path, resume=True, samples_per_shard=5)
@@ -259,3 +259,23 @@ def test_killed_and_resumed_gives_the_bytes_of_an_unbroken_run(tmp_path: Path, n
     report = build_shards(sources, make_sample, folder, {"rig": "mvcnn12"}, options)
     assert report.num_samples == 68
     assert contents(folder) == contents(tmp_path / "unbroken")
+
+
+def test_resume_names_the_key_of_values_that_are_equal_but_not_the_same(tmp_path: Path) -> None:
+    sources = make_sources(2, 0)
+    options = BuildOptions(num_workers=0, resume=True)
+    build_shards(sources, make_sample, tmp_path, {"radius": 1}, options)
+    with pytest.raises(ShardError, match=r"radius = 1, now it is 1\.0;"):
+        build_shards(sources, make_sample, tmp_path, {"radius": 1.0}, options)
+    with pytest.raises(ShardError, match=r"extra = nothing, now it is 'nothing';"):
+        build_shards(sources, make_sample, tmp_path, {"radius": 1, "extra": "nothing"}, options)
+
+
+def test_overwrite_knows_shards_without_a_record_by_the_manifest(tmp_path: Path) -> None:
+    sources = make_sources(8, 0)
+    build_shards(sources, make_sample, tmp_path, {}, BuildOptions(num_workers=0, samples_per_shard=2))
+    (tmp_path / "train-000003.json").write_bytes(b"{")
+    build_shards(sources, make_sample, tmp_path, {}, BuildOptions(num_workers=0, overwrite=True))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "manifest.json", "train-000000.idx", "train-000000.json", "train-000000.tar"
+    ]  # fmt: skip

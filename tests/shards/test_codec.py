@@ -114,3 +114,31 @@ def test_headers_that_numpy_would_not_write(shape: bytes) -> None:
     data = encode_npy(np.zeros(3, np.float32)).replace(b"(3,), ", shape)
     with pytest.raises(ShardError):
         decode_npy(data)
+
+
+@pytest.mark.parametrize(
+    "name", ["K./../x.png", "K./x.png", "K.a/b.npy", "K.a.b.npy", "K..png", "K.png", "K.a.json", "K.a b.png"]
+)
+def test_a_field_is_a_plain_name(name: str) -> None:
+    with pytest.raises(ShardError, match="is no member of a sample"):
+        split_member(name)
+
+
+@pytest.mark.parametrize(
+    ("descr", "shape"),
+    [
+        ("'<f4'", "(3"),
+        ("'<f4'", "(32 2)"),
+        ("'|V0'", "(3,)"),
+        ("('<f4', (0,))", "(1,)"),
+        ("'<f4'", "(True, 3)"),
+        ("'<f4'", "(" + "0, " * 100 + ")"),
+        ("'<f4'", "(0, 999999999999999999, 999999999999999999)"),
+    ],
+)
+def test_forged_npy_headers_are_errors_of_ours(descr: str, shape: str) -> None:
+    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    with pytest.raises(ShardError, match="NPY"):
+        decode_npy(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(12))
+    with pytest.raises(ShardError, match="NPY"):
+        decode_npy(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)

@@ -182,3 +182,24 @@ def test_classes_cannot_climb_out_of_the_folder(tmp_path: Path) -> None:
 def test_a_url_is_no_place_for_loose_files(tmp_path: Path) -> None:
     with ShardReader(built(tmp_path / "set")) as reader, pytest.raises(ShardError, match="folder of this machine"):
         export_set(reader, "s3://bucket/loose")  # type: ignore[arg-type]
+
+
+def test_overwrite_removes_what_it_wrote_and_nothing_else(tmp_path: Path) -> None:
+    reader = ShardReader(built(tmp_path / "set"))
+    export_set(reader, tmp_path / "out")
+    place = min((tmp_path / "out").glob("*/*/*"))
+    mine = place.with_name(".mine.tmp-old")
+    mine.mkdir()
+    (mine / "notes.txt").write_text("mine")
+    left = place.with_name(f".{place.name}.tmp-1")  # as a run leaves it that is killed while it removes a sample
+    place.rename(left)
+    (left / "sample.json").unlink()
+    assert export_set(reader, tmp_path / "out", ExportOptions(overwrite=True)) == ExportReport(len(reader), 0)
+    assert (mine / "notes.txt").read_text() == "mine"
+    assert not left.exists()
+    assert (place / "sample.json").is_file()
+    left.mkdir()
+    (left / "notes.txt").write_text("mine")
+    with pytest.raises(ShardError, match="no export wrote this"):
+        export_set(reader, tmp_path / "out", ExportOptions(resume=True))
+    assert (left / "notes.txt").is_file()

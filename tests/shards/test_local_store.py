@@ -106,6 +106,25 @@ def test_locations(tmp_path: Path) -> None:
         write_file("s3://bucket/", b"")
 
 
+def test_a_file_url_is_a_path_in_any_case(tmp_path: Path) -> None:
+    for location in (f"file://{tmp_path}", f"FILE://{tmp_path}", f"local://{tmp_path}"):
+        assert joined(location, "a.html") == str(tmp_path / "a.html")
+        assert folder_name(location) == tmp_path.name
+        assert not is_url(location)
+        write_file(f"{location}/a.html", b"page")
+        assert open_store(location).read("a.html") == b"page"
+        (tmp_path / "a.html").unlink()
+
+
+def test_a_url_with_one_slash_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for location in ("s3:/bucket/set", "gs:/bucket", "file:/a"):
+        with pytest.raises(ShardError, match="a URL has two slashes"):
+            open_store(location)
+    (tmp_path / "s3:").mkdir()
+    assert open_store("s3:/bucket/set") == LocalStore(Path("s3:/bucket/set"))
+
+
 def test_unknown_protocol() -> None:
     with pytest.raises(ShardError, match=r"nonsense://a: no way to open nonsense:// here"):
         open_store("nonsense://a")

@@ -210,3 +210,12 @@ def test_names_of_folders_are_only_names(tmp_path: Path, text: str, expected: st
     assert folder_label(text) == expected
     (tmp_path / folder_label(text)).mkdir()
     assert [path.name for path in tmp_path.iterdir()] == [expected]
+
+
+def test_a_name_longer_than_any_file_is_a_failure_of_its_sample(tmp_path: Path) -> None:
+    write_foreign(tmp_path / "a")
+    change_transforms(tmp_path / "a", ply_file_path="x" * 5000)
+    assert "cannot be read: File name too long" in failure(tmp_path / "a")
+    write_foreign(tmp_path / "b")
+    change_transforms(tmp_path / "b", frame={"file_path": "x/" * 3000})
+    assert "cannot be read: File name too long" in failure(tmp_path / "b")

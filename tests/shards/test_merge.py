@@ -12,7 +12,7 @@ import pytest
 from shards.build import BuildOptions, build_shards
 from shards.errors import ShardError
 from shards.exchange import merge as merge_module
-from shards.exchange.merge import MergeReport, merge_sets
+from shards.exchange.merge import MergeReport, merge_sets, same_place
 from shards.exchange.shard_copy import copy_shard
 from shards.pages.quality import quality_page
 from shards.reader import ShardReader
@@ -227,6 +227,13 @@ def test_a_set_and_itself_are_refused_under_any_name(tmp_path: Path, pair: list[
         merge_sets(pair[:1], tmp_path / "out")
     with pytest.raises(ShardError, match=r"holds manifest\.json already"):
         merge_sets(pair, pair[0])
+
+
+def test_one_bucket_has_two_protocols() -> None:
+    assert same_place("s3://a/b", "s3a://a/b/")
+    assert same_place("gs://a/b", "gcs://a/b")
+    assert not same_place("s3://a/b", "gs://a/b")
+    assert not same_place("s3://a/b", "s3://a/B")
 
 
 def test_sets_in_a_store_are_joined_there(tmp_path: Path, pair: list[Path], s3_url: str) -> None:

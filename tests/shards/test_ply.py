@@ -98,3 +98,8 @@ def test_colours_of_another_type_are_refused() -> None:
 def test_labels_beyond_32_bits_are_refused() -> None:
     with pytest.raises(ShardError, match="no labels of 32 bits"):
         decode_ply(header("ascii", PROPERTIES + "property uint part\n") + (b"0 " * 6 + b"4294967295 ") * 2)
+
+
+def test_a_number_of_vertices_that_python_would_not_read() -> None:
+    with pytest.raises(ShardError, match="the first element is vertex 9999"):
+        decode_ply(b"ply\nformat ascii 1.0\nelement vertex " + b"9" * 5000 + b"\nproperty float x\nend_header\n")

@@ -3,11 +3,13 @@ from pathlib import Path
 
 import pytest
 
+from shards.codec import encode_json
 from shards.errors import ShardError
 from shards.record import (
     Failure,
     Manifest,
     ShardRecord,
+    all_configs,
     config_hash,
     decode_manifest,
     decode_record,
@@ -112,3 +114,17 @@ def test_any_flipped_bit_of_a_manifest_is_told(at: int) -> None:
     data[at] ^= 1 << at % 8
     with pytest.raises(ShardError):
         decode_manifest(bytes(data), "manifest")
+
+
+def test_a_hash_is_no_path() -> None:
+    """A cache names its copies by it."""
+    content = RECORD.model_dump() | {"sha256": "../x"}
+    with pytest.raises(ShardError, match="sha256"):
+        decode_record(encode_json(content), "train-000000.json")
+
+
+def test_configs_of_joined_sets() -> None:
+    assert list(all_configs({"a": 1})) == [{"a": 1}]
+    inner = {"merged": [{"a": 1}, {"a": 2}]}
+    assert list(all_configs({"merged": [inner, {"a": 3}]}))[1:] == [inner, {"a": 1}, {"a": 2}, {"a": 3}]
+    assert len(list(all_configs({"merged": 5}))) == len(list(all_configs({"merged": [1, []]}))) == 1

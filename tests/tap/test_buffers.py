@@ -1,3 +1,7 @@
+import copy
+import os
+import pickle
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +72,38 @@ def test_pictures_that_are_held_are_never_written_over(shards: Path, held: int) 
         assert marked < 40
     del kept, batch
     LENT.give_back()
+
+
+def test_blocks_are_used_again_after_all_were_held_for_a_while(shards: Path) -> None:
+    data = SampleData(ShardReader(shards, "train"), DataConfig(num_points=16, num_views=2), seed=0)
+    loader = make_loader(data, [[Address(epoch, 0)] for epoch in range(30)], collate, 1)
+    kept = [batch for number, batch in enumerate(loader) if number < NUM_BUFFERS + 4]
+    assert kept[-1].mark is None
+    del kept
+    assert [batch.mark is not None for batch in loader][10:] == [True] * 20
+
+
+def test_a_batch_that_is_copied_or_sent_on_has_pictures_of_its_own(shards: Path) -> None:
+    data = SampleData(ShardReader(shards, "train"), DataConfig(num_points=16, num_views=2), seed=0)
+    batch = next(iter(make_loader(data, [[Address(0, 0)]], collate, 1)))
+    assert batch.mark is not None
+    assert batch.mark.item() == 1
+    sent = ForkingPickler.loads(ForkingPickler.dumps(batch))  # as a queue to a third process does
+    for other in (copy.copy(batch), pickle.loads(pickle.dumps(batch)), sent):
+        assert other.mark is None
+        assert other.images.data_ptr() != batch.images.data_ptr()
+        assert torch.equal(other.images, batch.images)
+
+
+def test_a_forked_process_gives_nothing_back_that_its_parent_received() -> None:
+    lent, (_, mark) = Lent(), Buffers().take((8,))
+    assert mark is not None
+    lent.receive(shared_room(8), mark)  # not used any more, but the parent has not noticed
+    process_id = os.fork()
+    if process_id == 0:
+        lent.give_back()
+        os._exit(0)
+    assert os.waitpid(process_id, 0)[1] == 0
+    assert mark.item() == 1
+    lent.give_back()
+    assert mark.item() == 0

@@ -284,6 +284,17 @@ def test_damaged_samples_are_left_out_of_training_and_result(
     assert lost[2] not in keys
 
 
+def test_a_run_does_not_go_on_with_another_cut_of_its_samples(
+    shards: Path, tmp_path: Path, classification_config: ClassificationConfig
+) -> None:
+    folder = Path(shutil.copytree(shards, tmp_path / "set"))
+    config = apply_overrides(classification_config, ["train.epochs=1", "data.on_error=skip"])
+    finetune_classification(folder, tmp_path / "run", config)
+    flip_bit(folder, "train", 2, "json")
+    with pytest.raises(TapError, match="this run used 6 test, 12 train, 3 validation samples, now 6 test, 11 train"):
+        finetune_classification(folder, tmp_path / "run", config, resume=True)
+
+
 def test_a_sample_that_only_fills_up_is_not_learned_from(
     shards: Path, classification_config: ClassificationConfig
 ) -> None:

@@ -181,6 +181,20 @@ def test_readable_samples_are_given_one_by_one(damaged: Path) -> None:
         list(SampleData(reader, CONFIG, 0).readable([3, 4]))
 
 
+def test_evaluation_goes_on_where_whole_batches_are_damaged(damaged: Path) -> None:
+    for index in (4, 5, 6, 7):
+        flip_bit(damaged, "train", index)
+    reader = ShardReader(damaged, "train")
+    data = SampleData(reader, CONFIG.model_copy(update={"on_error": "skip"}), 0)
+    batches = list(make_loader(data, evaluation_batches(range(15), 4), collate, 0))
+    valid = [index for batch in batches for index in batch.index[batch.valid].tolist()]
+    assert valid == [0, 1, 2, 8, 9, 11, 12, 13, 14]
+    assert [len(batch.problems) for batch in batches] == [1, 4, 1, 0]
+    assert [len(batch.index) for batch in batches] == [4, 4, 4, 4]
+    with pytest.raises(ShardError, match="not one of the 4 samples of a batch"):  # training has no such order
+        data.__getitems__([Address(0, index) for index in (4, 5, 6, 7)])
+
+
 def test_only_the_first_few_damaged_samples_are_named(caplog: pytest.LogCaptureFixture) -> None:
     skipped = Skipped()
     for _ in range(3):
