@@ -90,12 +90,26 @@ def test_the_commands_for_shards_run(folder: Path, tmp_path: Path) -> None:
         # What stands for a bucket here is a folder, and for a cluster this machine; test_remote_render.py and
         # test_render_ray.py have the real ones.
         here = command.replace("s3://meshes/shapenet", f"file://{tmp_path}/meshes").replace("--address auto", "")
-        here = here.replace("s3://shards/shapenet", f"file://{tmp_path}/remote").replace("/shared", str(tmp_path / "shared"))
+        here = here.replace("s3://shards/shapenet", f"file://{tmp_path}/remote").replace(
+            "/shared", str(tmp_path / "shared")
+        )
         if "--engine ray" in here:
             pytest.importorskip("ray")
         tap(here, tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"meshes", "others", "more", "shards", "remote", "shared", "all", "parted", "loose", "shards2", "runs"}
+    assert names == {
+        "meshes",
+        "others",
+        "more",
+        "shards",
+        "remote",
+        "shared",
+        "all",
+        "parted",
+        "loose",
+        "shards2",
+        "runs",
+    }
     assert verify_set(tmp_path / "all").findings == ()
     assert (tmp_path / "shared" / "shards" / "train-000000.tar").read_bytes() == (
         tmp_path / "shards" / "train-000000.tar"

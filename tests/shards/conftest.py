@@ -1,11 +1,26 @@
-"""A store that fails by a plan, for the tests of sets behind URLs."""
+"""A small set and copies of it to be damaged; a store that fails by a plan, for the tests of sets behind URLs."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from shards.stores import remote_system
+from tests.shards.damage import build_small
 from tests.shards.flaky import Proxy, flaky_proxy
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set that nobody may change."""
+    return build_small(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be damaged."""
+    return Path(shutil.copytree(whole, tmp_path / "set"))
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from shards.record import config_hash, encode_manifest, read_manifest, read_reco
 from shards.stores.store import open_store
 from shards.upkeep.verify import verify_set
 from tests.shards import synthetic
+from tests.shards.damage import flip
 
 IN_PROCESS = BuildOptions(num_workers=0, samples_per_shard=2)
 
@@ -143,12 +144,6 @@ def test_resume_of_another_merge_is_refused(tmp_path: Path, pair: list[Path]) ->
         merge_sets(pair[::-1], tmp_path / "out", resume=True)
     del whole["manifest.json"]
     assert synthetic.contents(tmp_path / "out") == whole
-
-
-def flip(path: Path, offset: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[offset] ^= 1
-    path.write_bytes(data)
 
 
 def older(folder: Path) -> None:

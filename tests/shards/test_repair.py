@@ -19,31 +19,11 @@ from shards.upkeep.remake import Remake
 from shards.upkeep.repair import RepairReport, repair_set
 from shards.upkeep.verify import verify_set
 from shards.writer import MakeSample
+from tests.shards.damage import build_small, flip
 from tests.shards.older import build_older
 from tests.shards.synthetic import SourceError, change_manifest, contents, failing_sample, make_sample, make_sources
 
 OPTIONS = BuildOptions(samples_per_shard=4, num_workers=0)
-
-
-def build(location: Path | str) -> Path:
-    build_shards(make_sources(), failing_sample, location, {"rig": "a"}, OPTIONS, failure_types=(SourceError,))
-    return Path(location)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("whole"))
-
-
-@pytest.fixture
-def folder(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "set"))
-
-
-def flip(path: Path, at: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[at] ^= 1
-    path.write_bytes(data)
 
 
 def remaking(
@@ -291,7 +271,7 @@ def test_no_set_here(tmp_path: Path) -> None:
 
 def test_a_set_in_an_object_store(s3_url: str, whole: Path) -> None:
     location = f"{s3_url}/set"
-    build(location)
+    build_small(location)
     store = open_store(location)
     for name in ("train-000000.tar", "test-000000.idx"):
         data = bytearray(store.read(name))

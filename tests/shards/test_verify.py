@@ -14,26 +14,11 @@ from shards.stores.store import open_store
 from shards.tar import member_header
 from shards.upkeep.finding import Finding
 from shards.upkeep.verify import verify_set
+from tests.shards.damage import flip
 from tests.shards.older import build_older
-from tests.shards.synthetic import SourceError, change_manifest, failing_sample, make_sample, make_sources
+from tests.shards.synthetic import change_manifest, make_sample, make_sources
 
 FIRST = "chair-test-chair_0900"
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("whole"))
-
-
-@pytest.fixture
-def folder(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "set"))
-
-
-def build(location: Path | str) -> Path:
-    options = BuildOptions(samples_per_shard=4, num_workers=0)
-    build_shards(make_sources(), failing_sample, location, {"rig": "a"}, options, failure_types=(SourceError,))
-    return Path(location)
 
 
 def found(folder: Path | str) -> list[tuple[str, str | None, str]]:
@@ -42,12 +27,6 @@ def found(folder: Path | str) -> list[tuple[str, str | None, str]]:
 
 def details(folder: Path) -> str:
     return "\n".join(finding.line() for finding in verify_set(folder).findings)
-
-
-def flip(path: Path, at: int, bit: int = 0) -> None:
-    data = bytearray(path.read_bytes())
-    data[at] ^= 1 << bit
-    path.write_bytes(data)
 
 
 def rewrite_tar(path: Path, change: Callable[[list[tuple[str, bytes]]], list[tuple[str, bytes]]]) -> None:

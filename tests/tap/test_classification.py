@@ -27,7 +27,7 @@ from tap.tasks.classifier import ClassificationConfig, ClassificationTask
 from tap.tasks.pretrain import PretrainConfig, pretrain
 from tap.tasks.scores import Scores
 from tap.tasks.split import cut_share, epoch_order, labelled_samples
-from tests.tap.damage import flip_bit
+from tests.shards.damage import flip_bit
 
 
 @pytest.fixture(scope="module")

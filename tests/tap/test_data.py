@@ -19,7 +19,7 @@ from tap.data import DataConfig, SampleData, open_reader
 from tap.errors import TapError
 from tap.sampling import EVALUATION, EpochBatches, evaluation_batches, make_loader, plain_errors
 from tap.skipped import NUM_TOLD, Skipped
-from tests.tap.damage import flip_bit
+from tests.shards.damage import flip_bit
 
 CONFIG = DataConfig(num_points=100, num_views=2)
 AUGMENT = AugmentConfig(scale=(0.9, 1.1), rotate_z=180.0)

@@ -26,7 +26,7 @@ from tap.tasks.baseline import weighted_mean_images
 from tap.tasks.pictures import view_labels
 from tap.tasks.pretrain import PretrainConfig, pretrain
 from tap.tasks.views import Evaluator, view_spread
-from tests.tap.damage import flip_bit
+from tests.shards.damage import flip_bit
 
 
 class Truth(nn.Module):

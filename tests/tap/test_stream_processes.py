@@ -26,8 +26,8 @@ from tap.tasks.classifier import ClassificationConfig
 from tap.tasks.pretrain import PretrainConfig, pretrain
 from tap.tasks.views import Evaluator
 from tests.shards import synthetic
+from tests.shards.damage import flip_bit
 from tests.tap import stream_rank
-from tests.tap.damage import flip_bit
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 Told = dict[str, dict[str, Any]]

@@ -19,7 +19,7 @@ from tap.config import apply_overrides
 from tap.errors import TapError
 from tap.task import Silent
 from tap.tasks.pretrain import PretrainConfig, PretrainTask, pretrain
-from tests.tap.damage import flip_bit
+from tests.shards.damage import flip_bit
 
 ACCELERATORS = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
 
