@@ -68,7 +68,7 @@ def stages(file: Path, config: RenderConfig) -> dict[str, tuple[Callable[[], Any
         return measure_quality(views[..., -1], fragments.depth, points, cameras, config.min_silhouette)
 
     def encode_floor() -> Any:
-        return [zlib.compress(view, COMPRESS_LEVEL) for view in views]
+        return [zlib.compress(view[..., 0].tobytes(), COMPRESS_LEVEL) for view in views]
 
     def tar() -> Any:
         writer = TarWriter(_Nowhere())
