@@ -16,6 +16,7 @@ from render.location import as_location
 from render.rasterizers import load_rasterizer
 from render.rig import Viewpoint, checked_cameras, load_rig
 from shards import EngineOptions, Manifest, ShardError, plan_shards
+from shards.record import MANIFEST_NAME
 from shards.stores.store import Location
 from shards.upkeep.remake import Remake
 from shards.upkeep.repair import repair_set
@@ -62,7 +63,12 @@ def repair_shards(
     if not report.findings:
         console.print(f"{done}: the set is whole" if report.repaired else "nothing to repair: the set is whole")
         return True
-    advice = "" if source or copy else "; name the meshes with --source, or another copy of the set with --from"
+    rebuilt = {finding.file for finding in report.findings} - {MANIFEST_NAME}  # meshes do not tell what a manifest held
+    advice = (
+        ""
+        if source or copy or not rebuilt
+        else "; name the meshes with --source, or another copy of the set with --from"
+    )
     console.print(f"{done}, {counted(len(report.findings), 'finding')} left{advice}")
     return False
 

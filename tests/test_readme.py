@@ -37,7 +37,8 @@ QUICK = {
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    return [text for name, text in found if name == language]
 
 
 def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -45,7 +46,9 @@ def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=300, env=environment)
 
 
-def commands_of(block: str, number: int) -> list[str]:
+def commands_of(marker: str, number: int) -> list[str]:
+    """The commands of the block that holds this one; so many are expected."""
+    block = next(block for block in blocks("") if f"tap {marker} " in block)
     commands = [line.split("#")[0] for line in block.splitlines() if line.startswith("tap ")]
     assert len(commands) == number
     return commands
@@ -63,8 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("newcomer")
     write_shape_collection(place / "meshes", num_per_family=6, seed=0, families=("mug", "table"), test_share=0.34)
     write_mesh(make_shape("chair", np.random.default_rng(0)), place / "chair.off")
-    _, use, _ = blocks("")
-    for command in commands_of(use, 5):
+    for command in commands_of("finetune classification", 5):
         tap(command, place)
     return place
 
@@ -85,8 +87,7 @@ def test_the_commands_for_shards_run(folder: Path, tmp_path: Path) -> None:
     write_shape_collection(tmp_path / "others", num_per_family=2, seed=1, families=("lamp", "bed"))
     tap("tap render others --out more --up z", tmp_path)
     tap("tap render meshes --out shards", tmp_path)
-    *_, block = blocks("")
-    for command in commands_of(block, 12):
+    for command in commands_of("shards verify", 12):
         # What stands for a bucket here is a folder, and for a cluster this machine; test_remote_render.py and
         # test_render_ray.py have the real ones.
         here = command.replace("s3://meshes/shapenet", f"file://{tmp_path}/meshes").replace("--address auto", "")

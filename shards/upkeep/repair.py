@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from shards.errors import ShardError
 from shards.record import INDEX, MANIFEST_NAME, RECORD, TAR, Manifest, encode_record, write_manifest
-from shards.resume import remove_unfinished
+from shards.resume import remove_unfinished, set_files
 from shards.stores.store import Location, Store, open_store
 from shards.upkeep.check import ShardCheck
 from shards.upkeep.facts import SetFacts, read_facts
@@ -64,7 +64,7 @@ def repair_set(
 
     Raises:
         ShardError: nothing of a set is there, another run is writing to it, a file cannot be read or written, or the copy
-            is the set itself.
+            is the set itself or holds no set.
         Exception: a bug in the callable.
     """
     store = open_store(location)
@@ -72,6 +72,8 @@ def repair_set(
     other = open_store(copy) if copy is not None else None
     if other is not None and other.location == store.location:
         raise ShardError(f"{store.location}: is not a copy of itself; name another one")
+    if other is not None and not set_files(other):
+        raise ShardError(f"{other.location}: holds no file of a set, so it is no copy of {store.location}")
     with store.claimed():
         return _Repair(store, other, remake, num_threads, on_progress).run()
 

@@ -135,6 +135,11 @@ def test_from_a_copy(folder: Path, whole: Path) -> None:
         repair_set(folder, copy=folder)
 
 
+def test_a_copy_that_is_not_there(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match="typo: holds no file of a set"):
+        repair_set(folder, copy=tmp_path / "typo")
+
+
 def test_a_copy_that_is_damaged_too(folder: Path, whole: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(whole, tmp_path / "other"))
     for one in (folder, other):
