@@ -115,10 +115,11 @@ def check_engine(name: str, options: EngineOptions) -> None:
                 f"{limit} is {getattr(options, limit):g}, but only worker processes have limits: use 1 worker or more"
             )
     if name == "ray":
-        from shards.engines.ray_session import check_address, load_ray
+        from shards.engines.ray_session import check_address, check_listening, load_ray
 
         load_ray()
         check_address(options.address)
+        check_listening(options.address)
         return
     for option in ("address", "gpus_per_worker"):
         if getattr(options, option):

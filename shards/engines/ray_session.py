@@ -126,8 +126,7 @@ def _start(ray: ModuleType, num_cpus: int | None) -> None:
 
 
 def _join(ray: ModuleType, address: str) -> None:
-    if address != "auto":
-        _check_listening(address)
+    check_listening(address)
     with held_back(signal.SIGTERM):
         _initialise(ray, f"the Ray cluster at {address} cannot be joined", address=address)
 
@@ -139,8 +138,14 @@ def _initialise(ray: ModuleType, failure: str, **options: Any) -> None:
         raise ShardError(f"{failure}: {first_line(error)}") from error
 
 
-def _check_listening(address: str) -> None:
-    """Ray itself tries for minutes, and speaks of it line by line."""
+def check_listening(address: str | None) -> None:
+    """Whether something answers at host:port; Ray itself tries for minutes, and speaks of it line by line.
+
+    Raises:
+        ShardError: nothing does. For the other forms of an address there is nobody to ask.
+    """
+    if address in (None, "auto", "local"):
+        return
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()

@@ -267,6 +267,11 @@ def test_where_nothing_answers(tmp_path: Path, plans: list[ShardPlan]) -> None:
     job = ShardJob(make_sample, open_store(tmp_path), "0")
     with pytest.raises(ShardError, match=r"nothing answers at 127\.0\.0\.1:9 \(Connection refused\)"):
         run_ray(plans, job, EngineOptions(address="127.0.0.1:9"), lambda _: None)
+    with pytest.raises(ShardError, match="nothing answers"):
+        build_shards(
+            make_sources(), make_sample, tmp_path / "set", CONFIG, BuildOptions(engine="ray", address="127.0.0.1:9")
+        )
+    assert not (tmp_path / "set").exists()
 
 
 def tagged(tag: str) -> list[int]:
