@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from typing import Protocol
 
 from shards.engines.options import EngineOptions
 from shards.engines.process import check_memory_is_told
+from shards.engines.signals import held_back
 from shards.engines.supervisor import Supervisor, committed
 from shards.errors import ShardError
 from shards.plan import ShardPlan
@@ -85,11 +87,18 @@ def run_ray(
     check_engine("ray", options)
     if options.num_workers == 0:
         return run_local(plans, job, EngineOptions(num_workers=0), on_progress)
-    from shards.engines.ray_engine import RayRun
+    from shards.engines.ray_engine import QUIET_SECONDS, RayRun, remove_drafts
     from shards.engines.ray_session import ray_session
 
-    with ray_session(options) as ray:
-        return RayRun(ray, job, options, on_progress).run(plans)
+    quiet_seconds = QUIET_SECONDS
+    try:
+        with ray_session(options) as ray:
+            records = RayRun(ray, job, options, on_progress).run(plans)
+        quiet_seconds = 0.0
+    finally:
+        with held_back(signal.SIGINT, signal.SIGTERM):
+            remove_drafts(job.store, quiet_seconds)
+    return records
 
 
 ENGINES: dict[str, Engine] = {"local": run_local, "ray": run_ray}

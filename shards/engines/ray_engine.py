@@ -24,6 +24,7 @@ from shards.errors import ShardError
 from shards.plan import ShardPlan
 from shards.progress import OnProgress
 from shards.record import MANIFEST_NAME, ShardRecord
+from shards.stores.store import Store
 from shards.writer import ShardJob
 
 LOOK_SECONDS = 1.0
@@ -36,7 +37,8 @@ ready. Then the run ends."""
 WARN_SECONDS, PATIENCE_SECONDS = 30.0, 300.0
 """How long there may be no worker at all before that is told, and before the run ends."""
 
-_DRAFT_SECONDS = 2.0
+QUIET_SECONDS, _DRAFT_SECONDS = 1.0, 5.0
+"""How long no draft is seen where workers have ended, and how long that is waited for."""
 
 _log = logging.getLogger(__name__)
 
@@ -216,12 +218,25 @@ class RayRun:
             self._ray.kill(worker.actor)
 
     def _disband(self) -> None:
-        """Ends all workers; their processes end with them, and so do the drafts, but for those of a lost machine."""
+        """Ends all workers; their processes end with them, a moment later."""
         for worker in self._crew.values():
             self._release(worker)
         self._crew.clear()
-        store, deadline = self._job.store, time.monotonic() + _DRAFT_SECONDS
-        while store.unfinished() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        for name in store.unfinished():
-            store.remove(name)
+
+
+def remove_drafts(store: Store, quiet_seconds: float) -> None:
+    """Removes the drafts that ended workers have left; most take theirs along, but not those whom Ray or a lost machine ends.
+
+    Args:
+        store: where they wrote; nobody else may.
+        quiet_seconds: how long there has to be no draft before the workers count as ended: between two files of a shard
+            there is none either. 0 where they have nothing more to write.
+    """
+    quiet_since = time.monotonic()
+    deadline = quiet_since + _DRAFT_SECONDS
+    while time.monotonic() < min(deadline, quiet_since + quiet_seconds):
+        time.sleep(0.05)
+        if store.unfinished():
+            quiet_since = time.monotonic()
+    for name in store.unfinished():
+        store.remove(name)

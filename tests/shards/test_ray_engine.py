@@ -314,9 +314,8 @@ def test_a_run_that_is_stopped_leaves_whole_shards_and_no_process(
     assert process.returncode == code
     assert errors.count("Traceback") == (number == signal.SIGINT), errors
     wait_until(lambda: tagged(str(tmp_path)) == [], 20)
-    if (
-        number != signal.SIGKILL
-    ):  # by which Ray may end the writing process as well; its draft then goes with the resume
+    # By SIGKILL of the driver Ray may end the writing process as well; its draft then goes with the resume.
+    if number != signal.SIGKILL:
         wait_until(lambda: litter(tmp_path / "set") == [], 20)
     options = BuildOptions(samples_per_shard=6, num_workers=0)
     build_shards(make_sources(*NUM_SOURCES), make_sample, tmp_path / "expected", CONFIG, options)
