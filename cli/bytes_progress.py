@@ -7,7 +7,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-_PLAIN_EVERY_SECONDS = 10.0
+from cli.progress import PLAIN_EVERY_SECONDS
 
 
 class BytesProgress:
@@ -44,6 +44,6 @@ class BytesProgress:
         """Show how far it is; ``done`` starts over where a second round begins."""
         self._bar.update(self._task, completed=done, total=total)
         now = time.monotonic()
-        if not self.console.is_terminal and now - self._told_at >= _PLAIN_EVERY_SECONDS:
+        if not self.console.is_terminal and now - self._told_at >= PLAIN_EVERY_SECONDS:
             self._told_at = now
             self.console.print(f"{self._title} {done / 1e6:,.0f} of {total / 1e6:,.0f} MB", soft_wrap=True)

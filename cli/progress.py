@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from shards import Progress as ShardProgress
 
-_PLAIN_EVERY_SECONDS = 10.0
+PLAIN_EVERY_SECONDS = 10.0
 
 
 class RenderProgress:
@@ -51,7 +51,7 @@ class RenderProgress:
         done = self._sum.num_samples + self._sum.num_failures + self._sum.num_skipped
         self._bar.update(self._task, completed=done, rates=self._rates())
         now = time.monotonic()
-        if not self._console.is_terminal and now - self._told_at >= _PLAIN_EVERY_SECONDS:
+        if not self._console.is_terminal and now - self._told_at >= PLAIN_EVERY_SECONDS:
             self._told_at = now
             worked = done - self._sum.num_skipped
             left = (self._total - done) * self._seconds() / max(worked, 1)
@@ -96,7 +96,7 @@ class TrainProgress:
         )
         if self._status:
             self._status.update(line)
-        elif time.monotonic() - self._told_at >= _PLAIN_EVERY_SECONDS:
+        elif time.monotonic() - self._told_at >= PLAIN_EVERY_SECONDS:
             self._told_at = time.monotonic()
             self._console.print(line, soft_wrap=True)
 

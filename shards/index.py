@@ -40,6 +40,18 @@ def member_name(key: str, field: str) -> str:
     return f"{key}.{field}"
 
 
+def check_payload(name: str, span: Span, data: bytes) -> None:
+    """Compares a member's bytes with what the index says of them.
+
+    Raises:
+        ShardError: they are cut short, or their CRC-32 differs; the message begins with the member's name.
+    """
+    if len(data) != span.num_bytes:
+        raise ShardError(f"{name} is cut short")
+    if span.crc32 is not None and zlib.crc32(data) != span.crc32:
+        raise ShardError(f"{name} is not as it was written, its CRC-32 differs")
+
+
 class IndexBuilder:
     """Members one by one, in the order of the tar, to samples; strict about what may stand in one.
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 
 from shards.codec import check_size
 from shards.errors import ShardError
-from shards.index import SampleIndex, Span, decode_index, member_name
+from shards.index import SampleIndex, Span, check_payload, decode_index, member_name
 from shards.record import INDEX, TAR, ShardEntry
 from shards.stores.cache import ShardCache
 from shards.stores.store import RandomFile, Store
@@ -146,10 +145,10 @@ class OpenTar:
                 yield field, self._checked(member_name(key, field), span, piece)
 
     def _checked(self, name: str, span: Span, data: bytes) -> bytes:
-        if len(data) != span.num_bytes:
-            raise ShardError(f"{self.path}: {name} is cut short; {REPAIR}")
-        if span.crc32 is not None and zlib.crc32(data) != span.crc32:
-            raise ShardError(f"{self.path}: {name} is not as it was written, its CRC-32 differs; {REPAIR}")
+        try:
+            check_payload(name, span, data)
+        except ShardError as error:
+            raise ShardError(f"{self.path}: {error}; {REPAIR}") from error
         return data
 
 

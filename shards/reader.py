@@ -10,10 +10,8 @@ import logging
 import os
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from itertools import accumulate
-from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
@@ -25,7 +23,7 @@ from shards.index import SampleIndex, member_name
 from shards.open_tar import OpenTar, size_line
 from shards.order import epoch_order
 from shards.record import INDEX, MANIFEST_NAME, TAR, Manifest, ShardEntry, read_manifest
-from shards.schema import SCHEMA_VERSION, Sample, image_name, split_image_name, version_of
+from shards.schema import SCHEMA_VERSION, Sample, image_name, image_numbers, version_of
 from shards.stores.cache import ShardCache
 from shards.stores.store import Location, Store, is_url, open_store
 from shards.tar import REPAIR
@@ -103,7 +101,7 @@ class ShardReader:
 
     def num_views(self, index: int) -> int:
         """How many view images the sample has; nothing is decoded."""
-        return len(_image_numbers(tuple(self._locate(index)[1].members)).get("view", ()))
+        return len(image_numbers(tuple(self._locate(index)[1].members)).get("view", ()))
 
     def fields(self, index: int) -> dict[str, int]:
         """The sample's members: field (`json`, `points.npy`, `view00.png`) to size in bytes; nothing is read."""
@@ -111,7 +109,7 @@ class ShardReader:
 
     def images(self, index: int) -> dict[str, list[int]]:
         """Numbers of the sample's images, ascending, by kind (`view`, `depth`, `normal`, ...); nothing is read."""
-        numbers = _image_numbers(tuple(self._locate(index)[1].members))
+        numbers = image_numbers(tuple(self._locate(index)[1].members))
         return {kind: list(found) for kind, found in numbers.items()}
 
     def raw(self, index: int, field: str) -> bytes:
@@ -153,7 +151,7 @@ class ShardReader:
         tar, sample = self._locate(index)
         names: list[str] = []
         for kind in kinds:
-            numbers = _image_numbers(tuple(sample.members)).get(kind, ()) if views is None else views
+            numbers = image_numbers(tuple(sample.members)).get(kind, ()) if views is None else views
             names += [image_name(kind, number) for number in numbers]
         content = _decoded(
             tar, sample, ["json", *(f"{name}.npy" for name in arrays), *(f"{name}.png" for name in names)]
@@ -248,14 +246,3 @@ def _check_files(store: Store, entries: Sequence[ShardEntry], manifest: Manifest
         store.location,
     )
     return False
-
-
-@lru_cache(maxsize=1024)  # samples of a set have few different lists of members, most often one
-def _image_numbers(members: tuple[str, ...]) -> Mapping[str, tuple[int, ...]]:
-    """Numbers of a sample's images, ascending, by kind, from the names of its members."""
-    numbers: dict[str, list[int]] = {}
-    for name in members:
-        found = split_image_name(name.removesuffix(".png")) if name.endswith(".png") else None
-        if found is not None:
-            numbers.setdefault(found[0], []).append(found[1])
-    return MappingProxyType({kind: tuple(sorted(found)) for kind, found in sorted(numbers.items())})

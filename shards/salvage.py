@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import Any
 
 from shards.codec import PackedSample, check_size, decode_json
 from shards.errors import ShardError
-from shards.index import SampleIndex, decode_index, member_name
+from shards.index import SampleIndex, check_payload, decode_index, member_name
 from shards.plan import Source
 from shards.record import INDEX, TAR
 from shards.stores.store import RandomFile, Store
@@ -58,15 +57,15 @@ class Salvage:
         if sample is None or self._tar is None:
             return None
         members: list[tuple[str, bytes]] = []
-        for name, span in sample.members.items():
+        for field, span in sample.members.items():
+            name = member_name(sample.key, field)
             try:
-                check_size(member_name(sample.key, name), span.num_bytes)
+                check_size(name, span.num_bytes)
                 data = self._tar.pread(span.offset, span.num_bytes)
-            except ShardError:  # a bad sector, or an index that somebody forged
+                check_payload(name, span, data)
+            except ShardError:  # changed, a bad sector, or an index that somebody forged
                 return None
-            if len(data) != span.num_bytes or zlib.crc32(data) != span.crc32:
-                return None
-            members.append((member_name(sample.key, name), data))
+            members.append((name, data))
         meta = decode_json(dict(members).get(f"{sample.key}.json", b"{}"))
         if origin(sample.key, meta) != origin_of(source):
             return None

@@ -7,8 +7,10 @@ forward; pixel centres at +0.5. How the members become bytes is the business of 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -126,6 +128,17 @@ def split_image_name(name: str) -> tuple[str, int] | None:
     if match is None or match[1] not in IMAGES or image_name(match[1], int(match[2])) != name:
         return None
     return match[1], int(match[2])
+
+
+@lru_cache(maxsize=1024)  # samples of a set have few different lists of members, most often one
+def image_numbers(fields: tuple[str, ...]) -> Mapping[str, tuple[int, ...]]:
+    """Numbers of a sample's images, ascending, by kind, from its fields such as `view00.png`; others are left out."""
+    numbers: dict[str, list[int]] = {}
+    for name in fields:
+        found = split_image_name(name.removesuffix(".png")) if name.endswith(".png") else None
+        if found is not None:
+            numbers.setdefault(found[0], []).append(found[1])
+    return MappingProxyType({kind: tuple(sorted(found)) for kind, found in sorted(numbers.items())})
 
 
 def check_sample(sample: Sample) -> None:

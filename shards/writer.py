@@ -17,7 +17,7 @@ from shards.plan import ShardPlan, Source
 from shards.progress import OnProgress, Progress, ignore_progress
 from shards.record import INDEX, RECORD, TAR, Failure, ShardRecord, encode_record
 from shards.salvage import Salvage, origin, origin_of
-from shards.schema import Sample, split_image_name
+from shards.schema import Sample, image_numbers
 from shards.stores.store import Store
 from shards.tar import TarWriter
 
@@ -141,8 +141,8 @@ class _Tally:
             return Progress(num_failures=1)
         self.flags.update(set(outcome.meta["flags"]))
         self.categories[source.category] += 1
-        names = (name.partition(".")[2].removesuffix(".png") for name, _ in outcome.members if name.endswith(".png"))
-        return Progress(num_samples=1, num_views=sum((split_image_name(name) or ("",))[0] == "view" for name in names))
+        fields = tuple(name.partition(".")[2] for name, _ in outcome.members)
+        return Progress(num_samples=1, num_views=len(image_numbers(fields).get("view", ())))
 
 
 def _check_origin(sample: Sample | PackedSample, source: Source) -> None:
