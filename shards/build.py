@@ -163,7 +163,7 @@ def _prepare(
     going_on = options.resume or options.retry_failed
     if present and not (going_on or options.overwrite):
         raise ShardError(
-            f"{store.location}: holds {present[0]} of an earlier run; --resume goes on with it, --overwrite removes it"
+            f"{store.location}: holds {next(iter(present))} of an earlier run; --resume goes on with it, --overwrite removes it"
         )
     if options.overwrite:
         clear_set(store, {plan.name for plan in plans})
@@ -171,8 +171,8 @@ def _prepare(
     remove_unfinished(store)
     if not present:
         return {}
-    check_same_job(store, plans, blank)
-    done = finished_records(store, plans, blank.config_hash)
+    check_same_job(store, present, plans, blank)
+    done = finished_records(store, present, plans, blank.config_hash)
     if options.retry_failed:
         done = {name: record for name, record in done.items() if not record.failures}
     return done

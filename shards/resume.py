@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from shards.codec import encode_json
@@ -35,10 +35,10 @@ def shard_files(sizes: Collection[str]) -> dict[str, set[str]]:
     return found
 
 
-def set_files(store: Store) -> list[str]:
-    """Names of a set's files in a store: manifest, tars, indexes and records; nothing else."""
-    names = store.sizes()
-    return [name for name in names if name == MANIFEST_NAME or _SHARD_FILE.fullmatch(name)]
+def set_files(store: Store) -> dict[str, int]:
+    """Name to size of a set's files in a store: manifest, tars, indexes and records; nothing else. Lists the store."""
+    sizes = store.sizes().items()
+    return {name: size for name, size in sizes if name == MANIFEST_NAME or _SHARD_FILE.fullmatch(name)}
 
 
 def remove_unfinished(store: Store) -> None:
@@ -77,11 +77,12 @@ def clear_set(store: Store, planned: Collection[str] = ()) -> None:
     remove_unfinished(store)
 
 
-def check_same_job(store: Store, plans: Sequence[ShardPlan], blank: Manifest) -> None:
+def check_same_job(store: Store, files: Mapping[str, int], plans: Sequence[ShardPlan], blank: Manifest) -> None:
     """Makes sure that what the store holds was made by the job that wants to go on with it.
 
     Args:
         store: holds files of an earlier run.
+        files: `set_files` of it.
         plans: all shards of the present run.
         blank: the present run's manifest.
 
@@ -90,8 +91,8 @@ def check_same_job(store: Store, plans: Sequence[ShardPlan], blank: Manifest) ->
             planned; a manifest that is damaged, or missing beside shards of another or unknown config.
     """
     planned = {plan.name for plan in plans}
-    present = shard_files(store.sizes())
-    if store.size(MANIFEST_NAME) is not None:
+    present = shard_files(files)
+    if MANIFEST_NAME in files:
         _check_config(store, read_manifest(store), blank)
     elif present:
         records = _records(store, list(present))
@@ -108,16 +109,17 @@ def check_same_job(store: Store, plans: Sequence[ShardPlan], blank: Manifest) ->
         )
 
 
-def finished_records(store: Store, plans: Sequence[ShardPlan], config_hash: str) -> dict[str, ShardRecord]:
+def finished_records(
+    store: Store, files: Mapping[str, int], plans: Sequence[ShardPlan], config_hash: str
+) -> dict[str, ShardRecord]:
     """Records, by shard name, of the planned shards that are proved done; everything else has to be written again.
 
     Proved means: the record, which is written last, is readable, has this config and these sources and accounts for each
     of them; tar and index are there, and the tar has the recorded size. Contents are not read: what becomes of bytes
     after they were written whole is found by `verify`, at the cost of reading the set.
     """
-    sizes = store.sizes()
     done: dict[str, ShardRecord] = {}
-    complete = [plan for plan in plans if {plan.name + RECORD, plan.name + TAR, plan.name + INDEX} <= sizes.keys()]
+    complete = [plan for plan in plans if {plan.name + RECORD, plan.name + TAR, plan.name + INDEX} <= files.keys()]
     records = {record.name: record for record in _records(store, [plan.name for plan in complete])}
     for plan in complete:
         record = records.get(plan.name)
@@ -125,7 +127,7 @@ def finished_records(store: Store, plans: Sequence[ShardPlan], config_hash: str)
             continue
         accounted = record.count + len(record.failures) == len(plan.sources)
         same_job = (record.config_hash, record.sources_hash) == (config_hash, plan.sources_hash)
-        if accounted and same_job and sizes[plan.name + TAR] == record.bytes:
+        if accounted and same_job and files[plan.name + TAR] == record.bytes:
             done[plan.name] = record
     return done
 

@@ -37,7 +37,8 @@ def finished_copies(store: Store, parts: Sequence[ShardCopy], manifest: Manifest
     present = set_files(store)
     if present and not resume:
         raise ShardError(
-            f"{store.location}: holds {present[0]} already; choose an empty folder, or go on with a stopped merge by --resume"
+            f"{store.location}: holds {next(iter(present))} already; choose an empty folder, or go on with a stopped merge "
+            "by --resume"
         )
     remove_unfinished(store)
     if not present:
@@ -48,14 +49,13 @@ def finished_copies(store: Store, parts: Sequence[ShardCopy], manifest: Manifest
             raise ShardError(f"{store.path(MANIFEST_NAME)}: of another set than these give; choose an empty folder")
         kept.add(MANIFEST_NAME)
     planned = {part.record.name: part for part in parts}
-    sizes = store.sizes()
     records = store.read_many([name for name in present if name.endswith(RECORD) and name != MANIFEST_NAME])
     for name, suffixes in shard_files(present).items():
         part = planned.get(name)
         record = records.get(name + RECORD)
         if part is None or record not in (None, encode_record(part.record)):
             raise ShardError(f"{store.location}: holds {name}, which is none of this merge; choose an empty folder")
-        if len(suffixes) == 3 and sizes[name + TAR] == part.record.bytes:
+        if len(suffixes) == 3 and present[name + TAR] == part.record.bytes:
             kept.add(name)
     return kept
 
