@@ -98,15 +98,33 @@ def differing_keys(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[
 
 def _changed(config: Config, changes: Mapping[str, Any], where: str) -> Config:
     content = config.model_dump()
+    renamed = {key: value for key, value in changes.items() if _names_settings(content, key, value)}
+    if renamed:  # settings belong to a name: another one begins with its own
+        for key, value in renamed.items():
+            node = _node_of(content, key)
+            node["name"], node["settings"] = value, {}
+        content = validated(type(config), content, where).model_dump()
     for key, value in changes.items():
-        *path, last = key.split(".")
-        node: Any = content
-        for part in path:
-            node = node.get(part) if isinstance(node, dict) else None
+        node, last = _node_of(content, key), key.rpartition(".")[2]
         if not isinstance(node, dict) or last not in node:
             raise TapError(f"{where}: unknown key {key!r}; the nearest known one is {_nearest(key, content)!r}")
         node[last] = value
     return validated(type(config), content, where)
+
+
+def _node_of(content: Mapping[str, Any], key: str) -> Any:
+    """What holds the last part of a dotted key, or None."""
+    node: Any = content
+    for part in key.split(".")[:-1]:
+        node = node.get(part) if isinstance(node, dict) else None
+    return node
+
+
+def _names_settings(content: Mapping[str, Any], key: str, value: Any) -> bool:
+    """Whether a change gives another name to something that has settings beside its name."""
+    node = _node_of(content, key)
+    named = key.endswith(".name") and isinstance(node, dict) and "settings" in node
+    return bool(named and node["name"] != value)
 
 
 def _nearest(key: str, content: Mapping[str, Any]) -> str:

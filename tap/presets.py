@@ -1,50 +1,60 @@
-"""Model presets: functions that return a whole `ModelConfig`. The trainer adds its own settings elsewhere.
+"""Model presets: a whole `ModelConfig` for each backbone at three sizes. The trainer adds its own settings elsewhere.
 
 ``paper/`` follows the paper, ``reference/`` the authors' code where the two differ, ``small/`` trains on two CPU cores.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 from tap.backbones import BackboneConfig
-from tap.backbones.transformer import TransformerConfig
 from tap.generator import GeneratorConfig
 from tap.model import ModelConfig
-from tap.photograph import PhotographConfig
+from tap.photograph import PhotographConfig, reference_photograph
+
+SMALL_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "pointnet2": {
+        "inputs": "xyz",
+        "strides": (4, 2, 2),
+        "mlps": ((32, 32, 64), (64, 64, 128), (128, 128, 256)),
+        "radii": (0.2, 0.4, 0.6),
+        "num_neighbors": (16, 32, 32),
+    },
+    "dgcnn": {"inputs": "xyz", "widths": (32, 32, 64, 128), "channels": 256, "num_neighbors": 12},
+    "pointmlp": {
+        "inputs": "xyz",
+        "embed_channels": 32,
+        "expansions": (2, 2, 2),
+        "pre_blocks": (1, 1, 1),
+        "pos_blocks": (1, 1, 1),
+        "num_neighbors": (16, 16, 16),
+        "strides": (4, 2, 2),
+    },
+    "pointmlp_elite": {"inputs": "xyz", "num_neighbors": (12, 12, 12, 12)},
+    # 64 balls of radius .2 cover a surface in the unit sphere: its farthest point centers lie about .2 apart, and a ball
+    # holds 10 points on a sphere and about 40 on a slender object.
+    "transformer": {
+        "num_groups": 64,
+        "group_size": 32,
+        "radius": 0.2,
+        "embed_hidden": (32, 64, 128),
+        "embed_channels": 128,
+        "channels": 192,
+        "depth": 6,
+        "num_heads": 3,
+        "drop_path": 0.05,
+    },
+}
+"""What the ``small/`` presets change of each backbone's own defaults."""
 
 
-def paper_transformer() -> ModelConfig:
-    """The transformer of the paper: 21.9 M parameters in the backbone, raw queries, pad token, 224 pixels."""
-    return ModelConfig(backbone=_transformer(TransformerConfig()))
+def small(backbone: str) -> ModelConfig:
+    """A model for 1,024 points and 112 pixels on a CPU, with Fourier features so that it follows the pose early.
 
-
-def reference_transformer() -> ModelConfig:
-    """The transformer as in the authors' code, whose memory has no pad token (it is created and never used).
-
-    Still ours: 8 heads of 32, where their photograph module has 32 heads of 32 at 256 channels.
+    Backbones read coordinates alone: a few hundred objects are turned about z, and height adds little to z itself.
     """
-    paper = paper_transformer()
-    return paper.model_copy(update={"photograph": paper.photograph.model_copy(update={"pad_token": False})})
-
-
-def small_transformer() -> ModelConfig:
-    """A transformer for 1,024 points and 112 pixels on a CPU, with Fourier features so that it follows the pose early.
-
-    64 balls of radius .2 cover a surface in the unit sphere: its farthest point centers lie about .2 apart, and a ball
-    holds 10 points on a sphere and about 40 on a slender object.
-    """
-    backbone = TransformerConfig(
-        num_groups=64,
-        group_size=32,
-        radius=0.2,
-        embed_hidden=(32, 64, 128),
-        embed_channels=128,
-        channels=192,
-        depth=6,
-        num_heads=3,
-        drop_path=0.05,
-    )
     return ModelConfig(
-        backbone=_transformer(backbone),
+        backbone=BackboneConfig(name=backbone, settings=dict(SMALL_SETTINGS[backbone])),
         photograph=PhotographConfig(
             channels=128,
             layers=3,
@@ -59,12 +69,22 @@ def small_transformer() -> ModelConfig:
     )
 
 
+def paper(backbone: str) -> ModelConfig:
+    """The model of the paper: raw queries, pad token, 224 pixels; each backbone has its public module's parameters."""
+    return ModelConfig(backbone=BackboneConfig(name=backbone))
+
+
+def reference(backbone: str) -> ModelConfig:
+    """The model of the authors' code, tensor by tensor; see `tap.photograph.reference_photograph`."""
+    from tap.backbones import build_backbone
+
+    config = BackboneConfig(name=backbone)
+    channels = build_backbone(config).channels
+    return ModelConfig(backbone=config, photograph=reference_photograph(channels))
+
+
+SIZES: Mapping[str, Callable[[str], ModelConfig]] = {"small": small, "reference": reference, "paper": paper}
+
 MODEL_PRESETS: dict[str, Callable[[], ModelConfig]] = {
-    "small/transformer": small_transformer,
-    "reference/transformer": reference_transformer,
-    "paper/transformer": paper_transformer,
+    f"{size}/{backbone}": partial(build, backbone) for backbone in SMALL_SETTINGS for size, build in SIZES.items()
 }
-
-
-def _transformer(config: TransformerConfig) -> BackboneConfig:
-    return BackboneConfig(name="transformer", settings=config.model_dump(mode="json"))

@@ -13,15 +13,22 @@ from typing import Any, Protocol
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from torch import nn
 
+from tap.backbones.dgcnn import DGCNN
+from tap.backbones.pointmlp import PointMLP, PointMLPElite
+from tap.backbones.pointnet2 import PointNet2
 from tap.backbones.transformer import Transformer, TransformerConfig
 from tap.batch import Encoded, PointBatch
 from tap.errors import TapError
 
 __all__ = [
     "BACKBONES",
+    "DGCNN",
     "Backbone",
     "BackboneClass",
     "BackboneConfig",
+    "PointMLP",
+    "PointMLPElite",
+    "PointNet2",
     "Transformer",
     "TransformerConfig",
     "build_backbone",
@@ -64,7 +71,13 @@ class BackboneClass(Protocol):
         ...
 
 
-BACKBONES: dict[str, BackboneClass] = {"transformer": Transformer}
+BACKBONES: dict[str, BackboneClass] = {
+    "pointnet2": PointNet2,
+    "dgcnn": DGCNN,
+    "pointmlp": PointMLP,
+    "pointmlp_elite": PointMLPElite,
+    "transformer": Transformer,
+}
 
 
 class BackboneConfig(BaseModel, frozen=True, extra="forbid"):

@@ -4,7 +4,7 @@ With its defaults it has exactly the parameters of the encoder that Take-A-Photo
 are in `tap.presets`. Legend: B batch, N points, G centers, K neighbours, C channels.
 """
 
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tap.attention import DropPath, FeedForward, SelfAttention, rising_drop_path
 from tap.batch import Encoded, Level, PointBatch
 from tap.errors import TapError
-from tap.ops import ball_query, farthest_point_sampling, gather
+from tap.ops import ball_query, farthest_point_sampling, gather, group, nearest_neighbors
 
 
 class TransformerConfig(BaseModel, frozen=True, extra="forbid"):
@@ -26,6 +26,10 @@ class TransformerConfig(BaseModel, frozen=True, extra="forbid"):
     num_groups: int = Field(default=256, gt=0, description="tokens: centers chosen by farthest point sampling")
     group_size: int = Field(default=32, gt=0, description="points in the neighbourhood of a center")
     radius: float = Field(default=0.1, gt=0, description="radius of a neighbourhood in world units")
+    grouping: Literal["ball", "nearest"] = Field(
+        default="ball",
+        description="a neighbourhood is the first points of a ball, or the nearest ones as in Point-BERT and Point-MAE",
+    )
     embed_hidden: tuple[int, int, int] = Field(
         default=(128, 256, 512), description="hidden widths of the mini-PointNet that embeds a neighbourhood"
     )
@@ -191,5 +195,8 @@ class Transformer(nn.Module):
             )
         chosen = farthest_point_sampling(batch.points, config.num_groups, batch.mask)  # (B, G)
         centers = gather(batch.points, chosen)  # (B, G, 3)
-        around = ball_query(batch.points, centers, config.radius, config.group_size, batch.mask)  # (B, G, K)
-        return centers, gather(batch.points, around) - centers[:, :, None]  # (B, G, K, 3)
+        if config.grouping == "nearest":
+            around = nearest_neighbors(batch.points, centers, config.group_size, batch.mask)  # (B, G, K)
+        else:
+            around = ball_query(batch.points, centers, config.radius, config.group_size, batch.mask)  # (B, G, K)
+        return centers, group(batch.points, around) - centers[:, :, None]  # (B, G, K, 3)

@@ -3,7 +3,7 @@
 The checkpoint is selected on a validation cut of the train split; the test split is read once, at the end.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,51 +12,19 @@ from lightning.fabric import Fabric
 
 from shards.stores.store import Location
 from shards.stream import IntArray
-from tap.augment import AugmentConfig
 from tap.backbones import BackboneConfig
 from tap.checkpoint import find_checkpoint, has_checkpoint, load_record, load_weights, read_json
 from tap.config import differing_keys, validated
 from tap.data import SampleData, open_reader
 from tap.errors import TapError
 from tap.fabric import build_fabric
-from tap.presets import MODEL_PRESETS
 from tap.run import open_run
 from tap.sampling import plain_errors
 from tap.task import Progress, Silent
 from tap.tasks.classifier import ClassificationConfig, ClassificationTask, default_backbone
 from tap.tasks.scores import RESULT, Scores, predict, write_result
 from tap.tasks.split import check_label, cut_share, data_account, labelled_samples
-from tap.train import TrainConfig, fit
-
-
-def small_transformer() -> ClassificationConfig:
-    """A run for two CPU cores that takes the backbone of the run it starts from."""
-    train = TrainConfig(
-        epochs=60, learning_rate=5e-4, min_learning_rate=1e-6, warmup_epochs=3, eval_every=5, save_every=5
-    )
-    return ClassificationConfig(
-        train=train,
-        augment=AugmentConfig(scale=(0.9, 1.1), rotate_z=180.0),
-        label_smoothing=0.1,
-        backbone_warmup_epochs=5,
-    )
-
-
-def reference_transformer() -> ClassificationConfig:
-    """The settings of the authors' code: warm-up of all parameters for 10 epochs."""
-    return _published("reference/transformer", warmup_epochs=10, backbone_warmup_epochs=0)
-
-
-def paper_transformer() -> ClassificationConfig:
-    """The settings of the paper's text: warm-up of the backbone alone for 10 epochs."""
-    return _published("paper/transformer", warmup_epochs=0, backbone_warmup_epochs=10)
-
-
-CLASSIFICATION_PRESETS: dict[str, Callable[[], ClassificationConfig]] = {
-    "small/transformer": small_transformer,
-    "reference/transformer": reference_transformer,
-    "paper/transformer": paper_transformer,
-}
+from tap.train import fit
 
 
 @plain_errors()
@@ -200,21 +168,3 @@ def _cut_validation(data: SampleData, config: ClassificationConfig) -> tuple[Int
             "or more, and one to validate, are the least"
         )
     return train, validation
-
-
-def _published(name: str, warmup_epochs: float, backbone_warmup_epochs: float) -> ClassificationConfig:
-    train = TrainConfig(
-        epochs=300,
-        learning_rate=5e-4,
-        min_learning_rate=1e-6,
-        weight_decay=0.05,
-        warmup_epochs=warmup_epochs,
-        eval_every=5,
-        num_workers=8,
-    )
-    return ClassificationConfig(
-        backbone=MODEL_PRESETS[name]().backbone,
-        train=train,
-        augment=AugmentConfig(scale=(0.9, 1.1), rotate_z=180.0),
-        backbone_warmup_epochs=backbone_warmup_epochs,
-    )

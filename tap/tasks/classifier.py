@@ -17,7 +17,7 @@ from tap.backbones import BackboneConfig, build_backbone
 from tap.batch import PointBatch
 from tap.collate import Batch
 from tap.data import DataConfig, SampleData
-from tap.heads import ClassificationHead
+from tap.heads import ClassificationHead, Pooling
 from tap.presets import MODEL_PRESETS
 from tap.task import Metrics
 from tap.tasks.scores import predict
@@ -40,6 +40,9 @@ class ClassificationConfig(BaseModel):
     data: DataConfig = Field(default_factory=DataConfig, description="Points of a cloud; views are not read.")
     augment: AugmentConfig = Field(default_factory=AugmentConfig, description="Moves the points.")
     label_smoothing: float = Field(0.3, ge=0, lt=1, description="Share of the target spread over all classes.")
+    pooling: Pooling | None = Field(
+        None, description="Tokens to one vector: class_max, max or max_mean; null takes class_max where there is one."
+    )
     dropout: float = Field(0.5, ge=0, lt=1, description="Dropout of the head.")
     backbone_warmup_epochs: float = Field(
         0.0, ge=0, description="Epochs in which a pre-trained backbone's learning rate rises from 0 to the head's."
@@ -58,13 +61,16 @@ class Classifier(nn.Module):
         backbone: config of the backbone.
         num_classes: classes.
         dropout: of the head.
+        pooling: of the tokens; None takes the class token and the maximum, or the maximum alone where there is none.
     """
 
-    def __init__(self, backbone: BackboneConfig, num_classes: int, dropout: float) -> None:
+    def __init__(
+        self, backbone: BackboneConfig, num_classes: int, dropout: float, pooling: Pooling | None = None
+    ) -> None:
         super().__init__()
         self.backbone = build_backbone(backbone)
-        channels, has_class_token = self.backbone.channels, self.backbone.has_class_token
-        self.head = ClassificationHead(channels, num_classes, has_class_token, dropout)
+        pooling = pooling or ("class_max" if self.backbone.has_class_token else "max")
+        self.head = ClassificationHead(self.backbone.channels, num_classes, pooling, dropout)
 
     def forward(self, points: PointBatch) -> Tensor:
         """Class scores (B, num_classes) of clouds, before softmax."""
@@ -90,7 +96,8 @@ class ClassificationTask:
     ) -> None:
         torch.manual_seed(config.train.seed)
         self.num_classes = len(data.reader.classes)
-        self.model: nn.Module = Classifier(config.backbone or default_backbone(), self.num_classes, config.dropout)
+        backbone = config.backbone or default_backbone()
+        self.model: nn.Module = Classifier(backbone, self.num_classes, config.dropout, config.pooling)
         self.train_data, self.num_train = data, len(train)
         self._config, self._train, self._validation = config, train, validation
         self._warmup = config.backbone_warmup_epochs if pretrained else 0.0

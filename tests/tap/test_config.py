@@ -93,3 +93,15 @@ def test_every_preset_survives_json(task: str, name: str) -> None:
     assert type(config).model_validate_json(config.model_dump_json()) == config
     for field in type(config).model_fields.values():
         assert field.description
+
+
+def test_another_backbone_begins_with_its_own_settings() -> None:
+    changed = apply_overrides(
+        PRETRAIN_PRESETS["small/transformer"](),
+        ["model.backbone.settings.num_neighbors=7", "model.backbone.name=dgcnn"],
+    )
+    assert changed.model.backbone.name == "dgcnn"  # type: ignore[attr-defined]
+    settings = changed.model.backbone.settings  # type: ignore[attr-defined]
+    assert settings["num_neighbors"] == 7
+    assert settings["channels"] == 1024
+    assert "num_groups" not in settings

@@ -7,7 +7,7 @@ from tap.heads import ClassificationHead
 
 
 def test_pools_the_class_token_and_the_maximum_of_real_tokens() -> None:
-    head = ClassificationHead(2, 4, class_token=True)
+    head = ClassificationHead(2, 4, "class_max")
     seen: list[torch.Tensor] = []
     head.layers.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     tokens = torch.tensor([[[1.0, 5.0], [2.0, 3.0], [9.0, 9.0]]]).expand(2, -1, -1)
@@ -18,9 +18,9 @@ def test_pools_the_class_token_and_the_maximum_of_real_tokens() -> None:
 
 
 def test_without_a_class_token_the_maximum_stands_alone() -> None:
-    head = ClassificationHead(2, 4, class_token=False)
+    head = ClassificationHead(2, 4, "max")
     assert head.layers[0].in_features == 2
     encoded = Encoded(torch.randn(3, 5, 2), torch.zeros(3, 5, 3))
     assert head(encoded).shape == (3, 4)
     with pytest.raises(TapError, match="class token"):
-        ClassificationHead(2, 4, class_token=True)(encoded)
+        ClassificationHead(2, 4, "class_max")(encoded)

@@ -29,5 +29,5 @@ def test_what_the_presets_promise() -> None:
     assert not reference.photograph.pad_token
     assert paper.photograph.query_octaves == reference.photograph.query_octaves == 0
     assert (reference.image_size, reference.photograph.layers, reference.photograph.channels) == (224, 6, 256)
-    assert reference.photograph.channels // reference.photograph.num_heads == 32
+    assert (reference.photograph.num_heads, reference.photograph.head_width) == (32, 32)
     assert (small.image_size, small.photograph.query_octaves, small.photograph.memory_octaves) == (112, 4, 4)

@@ -29,7 +29,7 @@ def test_reference_has_the_parameters_of_the_authors_encoder() -> None:
     expected += 12 * block + 2 * 384
     backbone = Transformer(TransformerConfig())
     assert num_parameters(backbone) == expected
-    head = ClassificationHead(384, 15, class_token=True)
+    head = ClassificationHead(384, 15, pooling="class_max")
     assert num_parameters(head) == 768 * 512 + 2 * 512 + 512 * 256 + 2 * 256 + 256 * 15 + 15
     # The published 22.1 M are with the head 768-256-256-15 of Point-BERT; the authors' config has 512-256 and 22.4 M.
     point_bert_head = (768 * 256 + 256 + 512) + (256 * 256 + 256 + 512) + (256 * 15 + 15)
