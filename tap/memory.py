@@ -21,17 +21,26 @@ class MemoryBuilder(nn.Module):
         octaves: Fourier octaves of the centers; 0 feeds them as they are, as the paper does.
         pad_token: append the learnable background entry.
         norm: normalise the memory, so that attention can tell its entries apart from the first step.
+        hidden: width of the MLP's hidden layer; None for C.
     Source: Take-A-Photo, equation 7. The authors' code creates the pad token and never uses it; their MLP's hidden
-        layer is as wide as its input, ours as its output. Departures that only the small preset makes: the norm, and
+        layer is as wide as its input, ours by default as its output. Departures that only the small preset makes: the norm, and
         with octaves an initialisation in which tokens and centers weigh alike. Hundreds of token channels otherwise
         drown the few of a place, and attention takes long to find where things are.
     """
 
-    def __init__(self, token_channels: int, channels: int, octaves: int, pad_token: bool, norm: bool = False) -> None:
+    def __init__(
+        self,
+        token_channels: int,
+        channels: int,
+        octaves: int,
+        pad_token: bool,
+        norm: bool = False,
+        hidden: int | None = None,
+    ) -> None:
         super().__init__()
         self.encoding = FourierEncoding(octaves)
-        width = token_channels + self.encoding.width(3)
-        self.mlp = nn.Sequential(nn.Linear(width, channels), nn.GELU(), nn.Linear(channels, channels))
+        width, hidden = token_channels + self.encoding.width(3), hidden or channels
+        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, channels))
         if octaves:
             # A normalised token channel has variance 1, a sine or cosine 1/2.
             gain = (token_channels / (self.encoding.width(3) / 2)) ** 0.5

@@ -9,7 +9,8 @@ from tap.backbones import Backbone, BackboneConfig, build_backbone
 from tap.batch import PointBatch, ViewBatch
 from tap.errors import TapError
 from tap.generator import Generator, GeneratorConfig
-from tap.photograph import Photograph, PhotographConfig
+from tap.photograph import Photograph, PhotographConfig, build_photograph
+from tap.projection import ProjectedPhotograph
 
 
 class ModelConfig(BaseModel, frozen=True, extra="forbid"):
@@ -22,11 +23,20 @@ class ModelConfig(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Self:
-        generated = self.photograph.cells * self.generator.total_stride
-        if generated != self.image_size:
+        stride = self.generator.total_stride
+        if self.image_size % stride:
+            raise ValueError(
+                f"image_size {self.image_size} must be a multiple of {stride}, the pixels of a cell by generator.strides "
+                f"{self.generator.strides}; {_nearest_multiples(self.image_size, stride)}"
+            )
+        cells = self.image_size // stride
+        if self.photograph.cells is None:  # before anyone reads it, so a stored config always says the number
+            object.__setattr__(self, "photograph", self.photograph.model_copy(update={"cells": cells}))
+        elif self.photograph.cells != cells:
             raise ValueError(
                 f"image_size {self.image_size}: {self.photograph.cells} cells and strides {self.generator.strides} "
-                f"give {generated} pixels; change image_size, photograph.cells or generator.strides"
+                f"give {self.photograph.cells * stride} pixels; set photograph.cells to {cells}, or change "
+                "generator.strides"
             )
         halvings = len(self.generator.strides) - 1
         if self.photograph.channels % 2**halvings:
@@ -35,6 +45,13 @@ class ModelConfig(BaseModel, frozen=True, extra="forbid"):
                 f"use a multiple of {2**halvings}"
             )
         return self
+
+
+def _nearest_multiples(size: int, stride: int) -> str:
+    below = size // stride * stride
+    if not below:
+        return f"the nearest multiple is {stride}"
+    return f"the nearest multiples are {below} and {below + stride}"
 
 
 class TakeAPhoto(nn.Module):
@@ -47,7 +64,7 @@ class TakeAPhoto(nn.Module):
     Source: Take-A-Photo, section 3.2.
     """
 
-    def __init__(self, backbone: Backbone, photograph: Photograph, generator: Generator) -> None:
+    def __init__(self, backbone: Backbone, photograph: Photograph | ProjectedPhotograph, generator: Generator) -> None:
         super().__init__()
         self.backbone = backbone
         self.photograph = photograph
@@ -61,7 +78,7 @@ class TakeAPhoto(nn.Module):
             views: V cameras of each; images and mask are not read.
 
         Returns:
-            (B, V, 3, H, W) in [0, 1].
+            (B, V, D, H, W) in [0, 1], D the generator's ``out_channels``, 3 for pictures alone.
 
         Raises:
             TapError: clouds and views of different number.
@@ -69,8 +86,8 @@ class TakeAPhoto(nn.Module):
         if len(points.points) != len(views.world_to_camera):
             raise TapError(f"model: {len(points.points)} clouds but cameras of {len(views.world_to_camera)} objects")
         features = self.photograph(self.backbone(points), views)  # (B V, C, h, w)
-        images: Tensor = self.generator(features)  # (B V, 3, H, W)
-        return images.reshape(*views.world_to_camera.shape[:2], *images.shape[1:])  # (B, V, 3, H, W)
+        images: Tensor = self.generator(features)  # (B V, D, H, W)
+        return images.reshape(*views.world_to_camera.shape[:2], *images.shape[1:])  # (B, V, D, H, W)
 
 
 def build_model(config: ModelConfig) -> TakeAPhoto:
@@ -80,5 +97,5 @@ def build_model(config: ModelConfig) -> TakeAPhoto:
         TapError: an unknown backbone.
     """
     backbone = build_backbone(config.backbone)
-    photograph = Photograph(config.photograph, backbone.channels, config.image_size)
+    photograph = build_photograph(config.photograph, backbone.channels, config.image_size)
     return TakeAPhoto(backbone, photograph, Generator(config.generator, config.photograph.channels))

@@ -2,7 +2,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from render.rig import Viewpoint, mvcnn12
+from render.camera import Projection
+from render.rig import Viewpoint, load_rig, mvcnn12
 from tap.batch import PointBatch, ViewBatch
 from tap.errors import TapError
 from tap.losses import RegionLoss
@@ -83,9 +84,36 @@ def test_config_survives_json_and_rebuilds_the_same_model() -> None:
     assert torch.equal(model.eval()(points, views), other.eval()(points, views))
 
 
+@pytest.mark.parametrize("size", [64, 96, 256])
+def test_cells_follow_the_size_of_the_images_and_are_stored(size: int) -> None:
+    photograph = TINY["photograph"]
+    config = ModelConfig.model_validate({"photograph": photograph, "image_size": size})
+    assert config.photograph.cells == size // 32
+    assert config.model_dump()["photograph"]["cells"] == size // 32
+    small = ModelConfig.model_validate(TINY | {"generator": {"strides": [4, 4, 2]}, "image_size": size})
+    points, _ = half_white_pictures()
+    cases: tuple[tuple[Projection, int], ...] = (("parallel", 1), ("perspective", 20))
+    for projection, num_views in cases:
+        rig = load_rig("dodecahedron20")(Viewpoint(size, projection))
+        poses, lenses = (torch.from_numpy(array[:num_views]) for array in (rig.world_to_camera, rig.intrinsics))
+        views = ViewBatch(
+            poses.expand(2, -1, -1, -1), lenses.expand(2, -1, -1, -1), torch.tensor([projection == "parallel"] * 2)
+        )
+        with torch.no_grad():
+            assert build_model(small)(points, views).shape == (2, num_views, 3, size, size)
+
+
 def test_sizes_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValidationError, match=r"7 cells and strides \(2, 2\) give 28 pixels"):
-        ModelConfig.model_validate(TINY | {"image_size": 32})
+    seven = TINY | {"photograph": TINY["photograph"] | {"cells": 7}}  # type: ignore[operator]
+    assert ModelConfig.model_validate(seven) == ModelConfig.model_validate(TINY)
+    with pytest.raises(
+        ValidationError, match=r"7 cells and strides \(2, 2\) give 28 pixels; set photograph.cells to 8"
+    ):
+        ModelConfig.model_validate(seven | {"image_size": 32})
+    with pytest.raises(ValidationError, match=r"must be a multiple of 4.*the nearest multiples are 28 and 32"):
+        ModelConfig.model_validate(TINY | {"image_size": 30})
+    with pytest.raises(ValidationError, match="the nearest multiple is 4"):
+        ModelConfig.model_validate(TINY | {"image_size": 3})
     with pytest.raises(ValidationError, match="cannot be halved 1 times"):
         ModelConfig.model_validate(TINY | {"photograph": {"channels": 33, "num_heads": 3}})
     with pytest.raises(ValidationError, match="extra"):

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 from render.camera import cell_centers, project
 from render.rig import Viewpoint, mvcnn12
 from tap.batch import Encoded, ViewBatch
+from tap.errors import TapError
 from tap.memory import MemoryBuilder
-from tap.photograph import Photograph, PhotographConfig
+from tap.photograph import Photograph, PhotographConfig, build_photograph, reference_photograph
 from tap.query import PARTS, QueryGenerator
 
-CONFIG = PhotographConfig(channels=16, layers=2, num_heads=2, drop_path=0.0)
+CONFIG = PhotographConfig(channels=16, layers=2, num_heads=2, drop_path=0.0, cells=7)
 
 
 def cameras(projection: Literal["parallel", "perspective"], num_objects: int = 2, num_views: int = 3) -> ViewBatch:
@@ -135,7 +136,7 @@ def test_cells_lie_row_by_row() -> None:
 
 
 def test_gradients_reach_every_parameter() -> None:
-    photograph = Photograph(PhotographConfig(channels=16, layers=2, num_heads=2, query_octaves=2), 8, 112)
+    photograph = Photograph(PhotographConfig(channels=16, layers=2, num_heads=2, query_octaves=2, cells=7), 8, 112)
     features = photograph(encoded(), cameras("parallel"))
     (features * torch.randn_like(features)).sum().backward()
     assert [key for key, value in photograph.named_parameters() if value.grad is None or not value.grad.any()] == []
@@ -144,3 +145,44 @@ def test_gradients_reach_every_parameter() -> None:
 def test_heads_must_divide_the_width() -> None:
     with pytest.raises(ValidationError, match="num_heads 3 must divide channels 256"):
         PhotographConfig(num_heads=3)
+    config = CONFIG.model_copy(update={"num_heads": 3, "head_width": 5})
+    assert Photograph(config, 8, 112)(encoded(), cameras("parallel")).shape == (6, 16, 7, 7)
+
+
+def test_attention_is_that_of_the_last_layer() -> None:
+    torch.manual_seed(0)
+    mask = torch.tensor([[True, True, True, False, False], [True] * 5])
+    photograph, objects, views = Photograph(CONFIG, 8, 112).eval(), encoded(mask), cameras("perspective")
+    seen: list[tuple[Tensor, ...]] = []
+    last = photograph.blocks[-1].get_submodule("cross_attention")
+    last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs))
+    photograph(objects, views)
+    weights = photograph.attention(objects, views)
+    assert weights.shape == (2, 3, 49, 6)
+    torch.testing.assert_close(weights, last.weights(*seen[0]).mean(1).unflatten(1, (3, 49)))  # type: ignore[operator]
+    torch.testing.assert_close(weights.sum(-1), torch.ones(2, 3, 49))
+    assert not weights[0, ..., 3:5].any()
+
+
+def test_the_module_of_the_authors_has_their_tensors() -> None:
+    photograph = build_photograph(reference_photograph(64).model_copy(update={"cells": 7}), 64, 224)
+    shapes = {name: tuple(value.shape) for name, value in photograph.named_parameters()}
+    assert shapes["query.mlp.0.weight"] == (8, 8)
+    assert shapes["query.mlp.2.weight"] == (256, 8)
+    assert shapes["memory.mlp.0.weight"] == (67, 67)
+    assert shapes["memory.mlp.2.weight"] == (256, 67)
+    assert shapes["blocks.5.self_attention.to_query_key_value.weight"] == (3 * 1024, 256)
+    assert shapes["blocks.5.cross_attention.to_key_value.weight"] == (2 * 1024, 256)
+    assert shapes["blocks.5.cross_attention.to_output.weight"] == (256, 1024)
+    assert shapes["blocks.5.mlp.expand.weight"] == (2048, 256)
+    assert "memory.pad_token" not in shapes
+    attention, linear, norm = 4 * 256 * 1024 + 256, 256 * 2048 + 2048 + 1024 * 256 + 256, 2 * 256
+    own = 8 * 8 + 8 + 8 * 256 + 256 + 67 * 67 + 67 + 67 * 256 + 256
+    assert sum(value.numel() for value in photograph.parameters()) == own + 6 * (2 * attention + linear + 3 * norm)
+    rates = [module.p for module in photograph.modules() if isinstance(module, nn.Dropout)]
+    assert rates == [0.1] * 3 * 6
+
+
+def test_cells_must_be_known() -> None:
+    with pytest.raises(TapError, match="cells is not set"):
+        build_photograph(PhotographConfig(), 8, 224)
