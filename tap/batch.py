@@ -96,7 +96,7 @@ class ViewBatch(_Movable):
         world_to_camera: (B, V, 4, 4) float32.
         intrinsics: (B, V, 3, 3) float32, pixels.
         parallel: (B,) bool, true for parallel projection.
-        images: (B, V, 3, H, W) floating in [0, 1], or None.
+        images: (B, V, C, H, W) floating in [0, 1], C the channels of all that is drawn (3 of colour alone), or None.
         mask: (B, V, H, W) bool, true on the object's silhouette, or None.
         valid: (B,) bool, false at samples that only fill up the batch, or None where all count.
     """

@@ -19,6 +19,8 @@ from torch.utils.data import get_worker_info
 from tap.batch import PointBatch, ViewBatch
 from tap.buffers import Buffers, Lent
 from tap.errors import TapError
+from tap.surface import SurfaceBatch, SurfaceImages, collate_surfaces
+from tap.targets import RGB_ALONE
 
 FloatArray = npt.NDArray[np.float32]
 LENT = Lent()
@@ -40,6 +42,7 @@ class Item:
         valid: false where it only fills up a batch.
         key: the sample's key, for messages.
         problem: what was wrong with the damaged sample that it stands in for; empty where it is itself.
+        surface: depth and normals of the views, None where they were not asked for.
     """
 
     points: FloatArray
@@ -52,6 +55,7 @@ class Item:
     valid: bool
     key: str
     problem: str = ""
+    surface: SurfaceImages | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -71,6 +75,7 @@ class Batch:
         problems: what was wrong with damaged samples that others stand in for, one line each.
         mark: of the block of shared memory that the images lie in, see `tap.buffers`; None where they lie elsewhere. Images
             that are sent to a further process without their batch have to be cloned.
+        surface: depth and normals of the views, or None.
     """
 
     points: Tensor
@@ -83,6 +88,7 @@ class Batch:
     valid: Tensor
     problems: tuple[str, ...] = ()
     mark: Tensor | None = None
+    surface: SurfaceBatch | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """A block of shared memory goes from the loader's process to this one and no further: nobody else is waited for."""
@@ -110,18 +116,20 @@ class Batch:
         """The clouds."""
         return PointBatch(self.points)
 
-    def view_batch(self, image_size: int) -> ViewBatch:
+    def view_batch(self, image_size: int, targets: Sequence[str] = RGB_ALONE) -> ViewBatch:
         """The cameras, and the pictures as floats of ``image_size``.
 
         Args:
             image_size: divides the stored size k times; colour is then the mean of k x k pixels, a pixel is foreground if
                 any of them is, and the intrinsics shrink with it.
+            targets: what the images hold, see `tap.targets`.
 
         Returns:
-            ViewBatch: images (B, V, 3, H, W) float32 in [0, 1], three equal channels where grey was stored.
+            ViewBatch: images (B, V, C, H, W) float32 in [0, 1], C the channels of all targets in their order; colour has
+            three equal channels where grey was stored.
 
         Raises:
-            TapError: the batch was read without views, or the stored size is no multiple.
+            TapError: the batch was read without views or without a target's images, or the stored size is no multiple.
         """
         if self.images is None:
             raise TapError("this batch was read without views")
@@ -129,15 +137,23 @@ class Batch:
         factor = shrink_factor(height, image_size)
         pixels = self.images.flatten(0, 1).movedim(-1, 1)  # (B V, 2 or 4, H, W)
         colour, covered = pixels[:, : channels - 1].float() / 255.0, pixels[:, channels - 1 :] > 0
+        known = {} if self.surface is None else self.surface.targets(covered, factor)
         if factor > 1:
             colour = F.avg_pool2d(colour, factor)
             covered = F.max_pool2d(covered.float(), factor) > 0
+        known["rgb"] = colour.expand(-1, 3, -1, -1)
+        if "mask" in targets:
+            known["mask"] = covered.float()
+        lacking = [name for name in targets if name not in known]
+        if lacking:
+            raise TapError(f"this batch was read without {' and '.join(lacking)} images")
+        drawn = torch.cat([known[name] for name in targets], dim=1) if len(targets) > 1 else known[targets[0]]
         scale = self.intrinsics.new_tensor([1.0 / factor, 1.0 / factor, 1.0])[:, None]
         return ViewBatch(
             world_to_camera=self.world_to_camera,
             intrinsics=self.intrinsics * scale,
             parallel=self.parallel,
-            images=colour.expand(-1, 3, -1, -1).reshape(batch, views, 3, image_size, image_size),  # (B, V, 3, H, W)
+            images=drawn.reshape(batch, views, -1, image_size, image_size),  # (B, V, C, H, W)
             mask=covered[:, 0].reshape(batch, views, image_size, image_size),  # (B, V, H, W)
             valid=self.valid,
         )
@@ -145,7 +161,8 @@ class Batch:
     def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
         values: dict[str, Any] = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         tensors = {name: change(value) for name, value in values.items() if isinstance(value, Tensor)}
-        return type(self)(**(values | tensors | {"mark": None}))
+        surface = None if self.surface is None else self.surface.each(change)
+        return type(self)(**(values | tensors | {"mark": None, "surface": surface}))
 
 
 def collate(items: Sequence[Item]) -> Batch:
@@ -166,11 +183,12 @@ def collate(items: Sequence[Item]) -> Batch:
         valid=torch.tensor([item.valid for item in items]),
         problems=tuple(item.problem for item in items if item.problem),
         mark=mark,
+        surface=collate_surfaces([item.surface for item in items]),
     )
 
 
 def images_of(views: ViewBatch) -> tuple[Tensor, Tensor]:
-    """The images (B, V, 3, H, W) and masks (B, V, H, W) of views that must have them; `TapError` if they have not."""
+    """The images (B, V, C, H, W) and masks (B, V, H, W) of views that must have them; `TapError` if they have not."""
     if views.images is None or views.mask is None:
         raise TapError("these views come without images; pre-training needs shards with rendered views")
     return views.images, views.mask

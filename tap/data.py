@@ -23,6 +23,7 @@ from tap.collate import FloatArray, Item
 from tap.errors import TapError
 from tap.sampling import EVALUATION
 from tap.skipped import Skipped
+from tap.surface import read_surface
 
 UNLABELLED = -1
 NUM_SPARES = 16  # evenly over the set; one of them fills an evaluation batch whose samples are all damaged
@@ -70,6 +71,7 @@ class SampleData(Dataset[Item]):
         augmentation: of training samples, or None.
         skipped: the ledger of damaged samples, shared by the data sets of a run so that each is named once; None begins one.
             Whoever takes batches from a loader notes their ``problems`` in it.
+        images: kinds of images that are read beside each view, see `tap.targets.image_kinds`.
     """
 
     def __init__(
@@ -80,8 +82,10 @@ class SampleData(Dataset[Item]):
         views: Views = "some",
         augmentation: AugmentConfig | None = None,
         skipped: Skipped | None = None,
+        images: Sequence[str] = (),
     ) -> None:
         self.reader, self.config, self.seed, self.views, self.augmentation = reader, config, seed, views, augmentation
+        self.images = tuple(images)
         self.skipped = skipped or Skipped()
         self._label = {name: index for index, name in enumerate(reader.classes)}
 
@@ -112,6 +116,22 @@ class SampleData(Dataset[Item]):
                 if self.config.on_error == "raise":
                     raise
         return found
+
+    def unlike(self, indices: Iterable[int]) -> list[int]:
+        """One sample of each size of the points, number of views and kinds of images that occur among some samples.
+
+        Nothing is decoded, so this is quick: what cannot be trained on is met here and not hours later. With ``skip``
+        unreadable shards are left out.
+        """
+        found: dict[Any, int] = {}
+        for index in map(int, indices):
+            try:
+                kinds = tuple((kind, len(numbers)) for kind, numbers in self.reader.images(index).items())
+                found.setdefault((self.reader.fields(index).get("points.npy"), kinds), index)
+            except ShardError:  # met again, and noted, when the sample is read
+                if self.config.on_error == "raise":
+                    raise
+        return list(found.values())
 
     def readable(self, indices: Iterable[int]) -> Iterator[Item]:
         """Some samples one by one, read as they are for evaluation; with ``skip`` damaged ones are noted and left out.
@@ -151,17 +171,19 @@ class SampleData(Dataset[Item]):
         """The sample of an address.
 
         Raises:
-            TapError: it stores fewer points or views than the config asks for.
+            TapError: it stores fewer points or views than the config asks for, or not the images that are asked for.
             ShardError: it is damaged.
         """
         epoch, index, valid = address
         rng = np.random.default_rng((self.seed, epoch - EVALUATION, index))
         arrays = ("points",) if self.views == "none" else ("points", "world_to_camera", "intrinsics")
         views = self._choose_views(index, rng)
-        sample = self.reader.read(index, arrays=arrays, views=views)
+        kinds = ("view", *self.images) if self.views != "none" else ("view",)
+        sample = self.reader.read(index, arrays=arrays, views=views, kinds=kinds)
         points = self._choose_points(sample.arrays["points"], sample.key, rng)
         chosen = np.arange(self.reader.num_views(index)) if views is None else np.asarray(views, np.int64)
         poses, intrinsics = _cameras(sample.arrays, chosen)
+        surface = read_surface(sample, chosen.tolist(), poses, self.images) if len(kinds) > 1 else None
         parallel = sample.meta["projection"] == "parallel"
         if self.augmentation is not None and epoch != EVALUATION:
             points, poses, intrinsics, _ = augment(points, poses, intrinsics, parallel, rng, self.augmentation)
@@ -176,6 +198,7 @@ class SampleData(Dataset[Item]):
             index,
             valid,
             sample.key,
+            surface=surface,
         )
 
     def _label_of(self, meta: dict[str, Any]) -> int:
@@ -197,6 +220,12 @@ class SampleData(Dataset[Item]):
         stored, wanted = self.reader.num_views(index), self.config.num_views
         if stored == 0:
             raise TapError(f"sample {self.reader.key(index)} stores no views; pre-training needs rendered ones")
+        lacking = [kind for kind in self.images if len(self.reader.images(index).get(kind, ())) != stored]
+        if lacking:
+            raise TapError(
+                f"{self.reader.store.location}: sample {self.reader.key(index)} stores no {' and no '.join(lacking)} "
+                f"images; render with --channels {','.join(self.images)}, or leave {' and '.join(lacking)} out of targets"
+            )
         if self.views == "all":
             return None
         if stored < wanted:

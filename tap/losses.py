@@ -1,10 +1,11 @@
-"""The pre-training loss: mean squared error of the object's pixels and of the background's, weighted.
+"""The pre-training loss: mean squared error of the object's pixels and of the background's, weighted, for each target.
 
 Each mean runs over its region in the whole batch, so it is kept as sum and count: the same numbers average exactly over
 a data set of any batching. Legend: B batch, V views, C image channels, H W pixels.
 """
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Self, TypedDict
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from tap.batch import ViewBatch
 from tap.errors import TapError
+from tap.targets import channel_slices
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -132,3 +134,64 @@ class RegionLoss(nn.Module):
         sums = region_sums(generated, views)
         total = sums.loss(self.foreground_weight, self.background_weight)
         return {"total": total, "foreground": sums.foreground, "background": sums.background, "sums": sums}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TargetTerms:
+    """What `TargetLoss` returns.
+
+    Attributes:
+        total: () the loss, with gradients.
+        shares: of each target, () what it adds to the total.
+        regions: of each target, its `RegionTerms`.
+    """
+
+    total: Tensor
+    shares: dict[str, Tensor]
+    regions: dict[str, RegionTerms]
+
+
+class TargetLoss(nn.Module):
+    """The sum of the region losses of all targets.
+
+    Args:
+        weights: of each target, in the order of the channels, the weights of its foreground and of its background.
+    """
+
+    def __init__(self, weights: Mapping[str, tuple[float, float]]) -> None:
+        super().__init__()
+        self.regions = nn.ModuleDict({name: RegionLoss(*pair) for name, pair in weights.items()})
+        self._slices = channel_slices(tuple(weights))
+
+    def forward(self, generated: Tensor, views: ViewBatch) -> TargetTerms:
+        """Loss of generated images (B, V, C, H, W) against ``views`` with the channels of all targets.
+
+        Raises:
+            TapError: the views have no images or no mask, or other shapes.
+        """
+        regions: dict[str, RegionTerms] = {}
+        for name, region in self.regions.items():
+            part = self._slices[name]
+            regions[name] = region(generated[:, :, part], with_channels(views, part))
+        shares = {name: terms["total"] for name, terms in regions.items()}
+        first, *others = shares.values()
+        return TargetTerms(sum(others, first), shares, regions)
+
+
+def target_sums(generated: Tensor, views: ViewBatch, targets: Sequence[str]) -> dict[str, RegionSums]:
+    """`region_sums` of each target's channels, by target.
+
+    Args:
+        generated: (B, V, C, H, W) floating, the channels of all targets in their order.
+        views: with images of these channels, and mask.
+        targets: names.
+    """
+    return {
+        name: region_sums(generated[:, :, part], with_channels(views, part))
+        for name, part in channel_slices(targets).items()
+    }
+
+
+def with_channels(views: ViewBatch, part: slice) -> ViewBatch:
+    """The same views with some channels of their images."""
+    return views if views.images is None else dataclasses.replace(views, images=views.images[:, :, part])

@@ -6,9 +6,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tap.tasks.classification import CLASSIFICATION_PRESETS, finetune_classification
+from tap.tasks.classification import finetune_classification
+from tap.tasks.classification_presets import CLASSIFICATION_PRESETS
 from tap.tasks.classifier import ClassificationConfig
-from tap.tasks.pretrain import PRETRAIN_PRESETS, PretrainConfig, pretrain
+from tap.tasks.pretrain import pretrain
+from tap.tasks.pretrain_config import PretrainConfig
+from tap.tasks.pretrain_presets import PRETRAIN_PRESETS
 
 __all__ = [
     "CLASSIFICATION_PRESETS",
