@@ -96,7 +96,7 @@ def _prepare(out: Path) -> None:
 
 
 def _pretrain(shards: Path, run: Path, quick: bool) -> dict[str, Any]:
-    from tap.tasks.pretrain import PRETRAIN_PRESETS, pretrain
+    from tap.tasks import PRETRAIN_PRESETS, pretrain
 
     config = apply_overrides(PRETRAIN_PRESETS["small/transformer"](), _PRETRAIN + (_QUICK if quick else []))
     with TrainProgress() as progress:
@@ -104,7 +104,7 @@ def _pretrain(shards: Path, run: Path, quick: bool) -> dict[str, Any]:
 
 
 def _finetune(shards: Path, run: Path, init: Path | None, quick: bool) -> dict[str, Any]:
-    from tap.tasks.classification import CLASSIFICATION_PRESETS, finetune_classification
+    from tap.tasks import CLASSIFICATION_PRESETS, finetune_classification
 
     config = apply_overrides(CLASSIFICATION_PRESETS["small/transformer"](), _FINETUNE + (_QUICK if quick else []))
     with TrainProgress() as progress:

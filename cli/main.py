@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from cli.errors import reported
-from cli.options import Config, Resume, Set, Shards, on_this_machine
+from cli.model_commands import ablations, photo
+from cli.options import Compile, Config, Devices, Preset, Resume, Set, Shards, on_this_machine
 from cli.shards_commands import shards_app
 from cli.stage_commands import render, rigs, show
+from cli.weights_commands import export, import_weights
 
 app = typer.Typer(
     name="tap",
@@ -26,6 +28,12 @@ app.command(epilog="Example: tap render ModelNet40/ --out shards --up z --worker
 app.command(epilog="Example: tap rigs mvcnn80 --projection perspective --out rig.png")(rigs)
 app.command(epilog="Example: tap show shards --out look")(show)
 app.add_typer(shards_app, name="shards")
+app.command(epilog="Example: tap ablations")(ablations)
+app.command(epilog="Example: tap photo chair.obj --run runs/tap --rig mvcnn12 --attention")(photo)
+app.command(epilog="Example: tap import-weights pointmlp.pth --backbone pointmlp --out weights/pointmlp")(
+    import_weights
+)
+app.command(epilog="Example: tap export runs/tap --out my-backbone")(export)
 
 
 @app.command(epilog="Example: tap pretrain shards --out runs/tap --set train.epochs=100")
@@ -38,9 +46,15 @@ def pretrain(
             callback=on_this_machine, help="Run folder: config, logs, pictures, checkpoints.", show_default=False
         ),
     ],
-    preset: Annotated[
-        str, typer.Option(help="small/transformer (a CPU), paper/transformer or reference/transformer (a GPU).")
-    ] = "small/transformer",
+    preset: Preset = "small/transformer",
+    ablation: Annotated[
+        str | None, typer.Option(help="A row of the paper's tables, as `tap ablations` lists them.", show_default=False)
+    ] = None,
+    targets: Annotated[
+        str | None, typer.Option(help="What is drawn: rgb,depth,normal,mask or some of them.  (default: rgb)")
+    ] = None,
+    devices: Devices = None,
+    compile_model: Compile = False,
     resume: Resume = False,
     config: Config = None,
     settings: Set = None,
@@ -49,10 +63,15 @@ def pretrain(
 
     Reports the test loss over that of the weighted mean image of each view (ratio: below 1 means it learned more than the
     mean) and the view dependence (0: the same picture from everywhere, 1: as the true views).
+
+    A backbone of your own: --set model.backbone.name=package.module:Name.
     """
     from cli.train_command import pretrain_run
 
-    pretrain_run(shards, out, preset, config, settings or [], resume)
+    pretrain_run(
+        shards, out, preset, config, settings or [], resume,
+        ablation=ablation, targets=targets, devices=devices, compile=compile_model,
+    )  # fmt: skip
 
 
 @finetune.command(epilog="Example: tap finetune classification shards --init runs/tap --out runs/classify")
@@ -68,12 +87,14 @@ def classification(
     init: Annotated[
         Path | None,
         typer.Option(
-            callback=on_this_machine, help="Run folder of `tap pretrain`; without it, from scratch.", show_default=False
+            callback=on_this_machine,
+            help="Run of `tap pretrain`, or folder of `tap export` or `tap import-weights`; without it, from scratch.",
+            show_default=False,
         ),
     ] = None,
-    preset: Annotated[
-        str, typer.Option(help="small/transformer, paper/transformer or reference/transformer.")
-    ] = "small/transformer",
+    preset: Preset = "small/transformer",
+    devices: Devices = None,
+    compile_model: Compile = False,
     resume: Resume = False,
     config: Config = None,
     settings: Set = None,
@@ -84,7 +105,9 @@ def classification(
     """
     from cli.train_command import classification_run
 
-    classification_run(shards, out, init, preset, config, settings or [], resume)
+    classification_run(
+        shards, out, init, preset, config, settings or [], resume, devices=devices, compile=compile_model
+    )
 
 
 @app.command(epilog="Example: tap demo --out demo")

@@ -17,6 +17,17 @@ Config = Annotated[
 Shards = Annotated[
     str, typer.Argument(help="Folder of shards, as `tap render` writes it, or its URL (s3://...).", show_default=False)
 ]
+Preset = Annotated[
+    str,
+    typer.Option(
+        help="SIZE/BACKBONE: small (a CPU), paper or reference (a GPU); pointnet2, dgcnn, pointmlp, pointmlp_elite or "
+        "transformer."
+    ),
+]
+Devices = Annotated[
+    int | None, typer.Option(min=1, help="Devices, one process each; torchrun does the same.  (default: 1)")
+]
+Compile = Annotated[bool, typer.Option("--compile", help="Compile the model with torch.compile.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")]
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(/.*)")

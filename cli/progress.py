@@ -6,7 +6,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from shards import Progress as ShardProgress
 
@@ -69,47 +77,67 @@ class RenderProgress:
 
 
 class TrainProgress:
-    """The training loop's live line and its messages; see `tap.task.Progress` for the calls."""
+    """The training loop's live line and its messages; see `tap.task.Progress` for the calls.
 
-    def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
-        self._told_at = 0.0
-        self._status = self._console.status("starting") if self._console.is_terminal else None
+    Args:
+        speaks: false in all processes of a run but the first, which then show nothing.
+    """
+
+    def __init__(self, speaks: bool = True) -> None:
+        self._console = Console(stderr=True, highlight=False, quiet=not speaks)
+        self._told_at: float | None = None
+        self._bar = Progress(
+            SpinnerColumn(), TextColumn("{task.fields[place]}"), BarColumn(bar_width=24),
+            TextColumn("{task.fields[numbers]}"), console=self._console, transient=True,
+            disable=not (speaks and self._console.is_terminal),
+        )  # fmt: skip
+        self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
-        if self._status:
-            self._status.start()
+        self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._status:
-            self._status.stop()
+        self._bar.stop()
 
     def on_step(self, numbers: Mapping[str, Any]) -> None:
         """Show where the run stands."""
-        line = (
-            f"epoch {numbers['epoch']} of {numbers['epochs']:.0f}, step {numbers['step']} of {numbers['steps']:.0f}, "
-            f"loss {numbers['loss']:.4f}, {numbers['samples_per_second']:.1f} samples/s, "
-            f"waiting for data {numbers['data_wait']:.0%}, {_clock(numbers['seconds_left'])} left"
-        )
-        if self._status:
-            self._status.update(line)
-        elif time.monotonic() - self._told_at >= PLAIN_EVERY_SECONDS:
-            self._told_at = time.monotonic()
-            self._console.print(line, soft_wrap=True)
+        place, shown = training_line(numbers)
+        if not self._bar.disable:
+            if self._task is None:
+                self._task = self._bar.add_task("train", total=numbers["steps"], place=place, numbers=shown)
+            self._bar.update(self._task, completed=numbers["step"], place=place, numbers=shown)
+            return
+        now, last = time.monotonic(), numbers["step"] == numbers["steps"]
+        if last or self._told_at is None or now - self._told_at >= PLAIN_EVERY_SECONDS:
+            self._told_at = now
+            self._console.print(f"{place}, {shown}", soft_wrap=True, markup=False)
 
     def on_eval(self, numbers: Mapping[str, Any]) -> None:
         """Print the metrics of an evaluation."""
         shown = (
             f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in numbers.items()
         )
-        self._console.print(f"evaluated: {', '.join(shown)}", style="green", soft_wrap=True)
+        self._console.print(f"evaluated: {', '.join(shown)}", style="green", soft_wrap=True, markup=False)
 
     def on_message(self, message: str) -> None:
         """Print a message."""
         self._console.print(message, soft_wrap=True, markup=False)
+
+
+def training_line(numbers: Mapping[str, Any]) -> tuple[str, str]:
+    """Where a run stands and how fast it goes, in words.
+
+    Args:
+        numbers: what `tap.task.Progress.on_step` is told.
+    """
+    place = f"epoch {numbers['epoch']} of {numbers['epochs']:.0f}, step {numbers['step']} of {numbers['steps']:.0f}"
+    return place, (
+        f"loss {numbers['loss']:.4f}, {numbers['samples_per_second']:.1f} samples/s, "
+        f"waiting for data {numbers['data_wait']:.0%}, {_clock(numbers['seconds_left'])} left"
+    )
 
 
 def _clock(seconds: float) -> str:

@@ -1,6 +1,8 @@
 """`tap pretrain` and `tap finetune`: settings from preset, file and options, then the task's own function."""
 
-from collections.abc import Callable
+import contextlib
+import difflib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,29 +11,66 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cli.errors import EXPECTED, FAILED, INTERRUPTED
 from cli.progress import TrainProgress
 from shards.stores.store import Location
-from tap.config import configured
+from tap.config import apply_overrides, configured
 from tap.errors import TapError
+from tap.ranks import PeerError, is_first_process, num_launched, speaks_for_its_machine
 
 Config = TypeVar("Config", bound=BaseModel)
 
 
 def pretrain_run(
-    shards: Location, out: Path, preset: str, config_file: Path | None, overrides: list[str], resume: bool
+    shards: Location,
+    out: Path,
+    preset: str,
+    config_file: Path | None,
+    overrides: list[str],
+    resume: bool,
+    *,
+    ablation: str | None = None,
+    targets: str | None = None,
+    devices: int | None = None,
+    compile: bool = False,
 ) -> dict[str, Any]:
-    """The whole of `tap pretrain`; returns what `tap.tasks.pretrain.pretrain` does."""
-    from tap.tasks.pretrain import PRETRAIN_PRESETS, pretrain
+    """The whole of `tap pretrain`; returns what `tap.tasks.pretrain.pretrain` does.
 
-    config = _settings(PRETRAIN_PRESETS, preset, config_file, overrides)
-    with TrainProgress() as progress:
-        result = pretrain(shards, out, config, resume=resume, progress=progress)
-    metrics = result["metrics"]
-    console = Console(highlight=False)
-    console.print(pretraining_line(metrics), soft_wrap=True)
-    console.print(f"picture {escape(str(result['picture']))}", soft_wrap=True)
-    console.print(f"checkpoint {escape(str(result['checkpoint']))}", soft_wrap=True)
-    return result
+    Args:
+        shards: the set.
+        out: run folder.
+        preset: key of `PRETRAIN_PRESETS`.
+        config_file: TOML that changes it, or None.
+        overrides: ``key=value`` that change it further.
+        resume: go on.
+        ablation: key of `tap.ablations.ABLATIONS` that changes the preset before file and overrides do.
+        targets: what is drawn, names with commas between.
+        devices: processes, one device each.
+        compile: compile the model.
+    """
+    with _one_voice():
+        from tap.tasks import PRETRAIN_PRESETS, pretrain
+
+        config = _preset(PRETRAIN_PRESETS, preset)
+        if ablation is not None:
+            from tap.ablations import apply_ablation
+
+            config = apply_ablation(config, ablation)
+        config = configured(config, config_file, overrides)
+        if targets is not None:
+            names = ", ".join(f'"{name.strip()}"' for name in targets.split(","))
+            config = apply_overrides(config, [f"targets=[{names}]"])
+        config = _placed(config, devices, compile)
+        with TrainProgress(is_first_process()) as progress:
+            result = pretrain(shards, out, config, resume=resume, progress=progress)
+        metrics = result["metrics"]
+        if is_first_process():
+            console = Console(highlight=False)
+            console.print(pretraining_line(metrics), soft_wrap=True)
+            console.print(f"picture {escape(str(result['picture']))}", soft_wrap=True)
+            console.print(f"checkpoint {escape(str(result['checkpoint']))}", soft_wrap=True)
+            console.print(f"report {escape(str(out / 'report.html'))}", soft_wrap=True)
+        return result
 
 
 def pretraining_line(metrics: dict[str, Any]) -> str:
@@ -53,15 +92,21 @@ def classification_run(
     config_file: Path | None,
     overrides: list[str],
     resume: bool,
+    *,
+    devices: int | None = None,
+    compile: bool = False,
 ) -> dict[str, Any]:
     """The whole of `tap finetune classification`; returns what `finetune_classification` does."""
-    from tap.tasks.classification import CLASSIFICATION_PRESETS, finetune_classification
+    with _one_voice():
+        from tap.tasks import CLASSIFICATION_PRESETS, finetune_classification
 
-    config = _settings(CLASSIFICATION_PRESETS, preset, config_file, overrides)
-    with TrainProgress() as progress:
-        result = finetune_classification(shards, out, config, init=init, resume=resume, progress=progress)
-    _tell_scores(Console(highlight=False), result, out)
-    return result
+        config = configured(_preset(CLASSIFICATION_PRESETS, preset), config_file, overrides)
+        config = _placed(config, devices, compile)
+        with TrainProgress(is_first_process()) as progress:
+            result = finetune_classification(shards, out, config, init=init, resume=resume, progress=progress)
+        if is_first_process():
+            _tell_scores(Console(highlight=False), result, out)
+        return result
 
 
 def _tell_scores(console: Console, result: dict[str, Any], out: Path) -> None:
@@ -77,11 +122,39 @@ def _tell_scores(console: Console, result: dict[str, Any], out: Path) -> None:
         soft_wrap=True,
     )
     console.print(f"result {escape(str(out / 'result.json'))}", soft_wrap=True)
+    console.print(f"report {escape(str(out / 'report.html'))}", soft_wrap=True)
 
 
-def _settings(
-    presets: dict[str, Callable[[], Config]], preset: str, config_file: Path | None, overrides: list[str]
-) -> Config:
-    if preset not in presets:
-        raise TapError(f"preset {preset!r} is unknown; name one of {', '.join(sorted(presets))}")
-    return configured(presets[preset](), config_file, overrides)
+def _preset(presets: dict[str, Callable[[], Config]], name: str) -> Config:
+    if name not in presets:
+        nearest = difflib.get_close_matches(name, presets, n=1, cutoff=0.0)[0]
+        known = ", ".join(sorted(presets))
+        raise TapError(f"preset {name!r} is unknown; the nearest is {nearest!r}; name one of {known}")
+    return presets[name]()
+
+
+def _placed(config: Config, devices: int | None, compile: bool) -> Config:
+    """The config with what the options and torchrun say of devices."""
+    launched = num_launched()
+    if launched is not None and devices not in (None, launched):
+        raise TapError(f"--devices {devices}, but torchrun has started {launched} processes; leave --devices out")
+    number = launched if launched is not None else devices
+    changes = ["train.compile=true"] if compile else []
+    return apply_overrides(config, [*changes, *([] if number is None else [f"train.devices={number}"])])
+
+
+@contextlib.contextmanager
+def _one_voice() -> Iterator[None]:
+    """Of several processes only one tells that the run has ended: the one that failed, or the first one after Ctrl-C."""
+    try:
+        yield
+    except PeerError:
+        raise SystemExit(FAILED) from None
+    except EXPECTED:
+        if not speaks_for_its_machine():
+            raise SystemExit(FAILED) from None
+        raise
+    except KeyboardInterrupt:
+        if not is_first_process():
+            raise SystemExit(INTERRUPTED) from None
+        raise

@@ -23,7 +23,7 @@ from tap.errors import TapError
 
 FORMAT_VERSION = 1
 CONFIG, STATE, MODEL, OPTIMIZER = "config.json", "state.json", "model.safetensors", "optimizer.safetensors"
-NUM_NAMED = 5  # tensors named in a message; the rest are counted
+NUM_NAMED = 2  # tensors of a kind that are named in a message; the rest are counted
 logger = logging.getLogger(__name__)
 
 
@@ -136,15 +136,17 @@ def load_weights(module: nn.Module, path: Path, prefix: str = "") -> list[str]:
     taken = {name[len(prefix) :]: tensor for name, tensor in stored.items() if name.startswith(prefix)}
     left_out = sorted(name for name in stored if not name.startswith(prefix))
     wanted = module.state_dict()
-    differences = [f"{prefix}{name} is missing" for name in wanted if name not in taken]
-    differences += [f"{prefix}{name} has no place in the model" for name in taken if name not in wanted]
-    differences += [
+    missing = [f"{prefix}{name} is missing" for name in wanted if name not in taken]
+    surplus = [f"{prefix}{name} has no place in the model" for name in taken if name not in wanted]
+    reshaped = [
         f"{prefix}{name} is {tuple(taken[name].shape)} where the model has {tuple(tensor.shape)}"
         for name, tensor in wanted.items()
         if name in taken and taken[name].shape != tensor.shape
     ]
-    if differences:
-        raise TapError(f"{file}: does not fit the model: {_some(differences)}; use the config of that run")
+    if missing or surplus or reshaped:
+        raise TapError(
+            f"{file}: does not fit the model: {_some(missing, surplus, reshaped)}; use the config of that run"
+        )
     module.load_state_dict(taken, strict=True)
     if prefix:
         account = ", ".join(f"{count} {part}" for part, count in _count_parts(left_out).items()) or "nothing"
@@ -174,9 +176,11 @@ def _savable(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
 
 
-def _some(differences: list[str]) -> str:
-    more = len(differences) - NUM_NAMED
-    return ", ".join(differences[:NUM_NAMED]) + (f", and {more} more" if more > 0 else "")
+def _some(*kinds: list[str]) -> str:
+    """The first few differences of each kind, and how many more there are."""
+    named = [difference for kind in kinds for difference in kind[:NUM_NAMED]]
+    more = sum(map(len, kinds)) - len(named)
+    return ", ".join(named) + (f", and {more} more" if more else "")
 
 
 def _count_parts(names: list[str]) -> dict[str, int]:

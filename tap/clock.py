@@ -53,6 +53,38 @@ class Clock:
         }
 
 
+class Interrupts:
+    """Ctrl-C in a run of several processes, which must all end after the same step.
+
+    Attributes:
+        noted: it has met this process.
+        agreed: all processes have learned of it, and end.
+    """
+
+    def __init__(self) -> None:
+        self.noted = self.agreed = False
+
+
+@contextlib.contextmanager
+def noted_interrupts(together: bool) -> Iterator[Interrupts]:
+    """Notes Ctrl-C instead of raising it, if ``together``; a second one is raised at once, for a run that hangs."""
+    interrupts = Interrupts()
+    if not together or threading.current_thread() is not threading.main_thread():
+        yield interrupts
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if interrupts.noted:
+            raise KeyboardInterrupt
+        interrupts.noted = True
+
+    previous = signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupts
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
 @contextlib.contextmanager
 def deferred_interrupt() -> Iterator[None]:
     """Holds Ctrl-C back until the block ends, so that what is saved is a whole step."""

@@ -17,16 +17,21 @@ from tap.checkpoint import (
     write_json,
 )
 from tap.config import differing_keys
+from tap.environment import write_environment
 from tap.errors import TapError
-from tap.run_folder import write_environment
+from tap.ranks import is_first_process
 
-# What may change between a run and its continuation, because no number of a run on an undamaged set depends on it.
+# What may change between a run and its continuation, because no number of a run on an undamaged set depends on it (but for
+# rounding, where another device, compiler or point operation computes it).
 OPERATIONAL = frozenset(
     {
         "train.num_workers",
         "train.save_every",
         "train.log_every",
         "train.accelerator",
+        "train.compile",
+        "train.ops",
+        "train.trackers",
         "data.on_error",
         "data.cache",
         "data.cache_gb",
@@ -82,8 +87,9 @@ def open_run(
         _check_same(out, {**stored, "config": _with_defaults(stored.get("config"), type(config))}, record)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_json(out / CONFIG, record)
-        write_environment(out)
+        if is_first_process():
+            write_json(out / CONFIG, record)
+            write_environment(out)
     except OSError as error:
         raise TapError(f"{out}: cannot be written: {error}; choose another --out") from error
     return Run(out, record, resumed)

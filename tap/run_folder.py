@@ -1,22 +1,14 @@
-"""What a run folder says about itself: tables of metrics, the environment, the curves. Not the checkpoints."""
+"""What a run folder keeps of how training goes: tables of metrics, their curves, pictures. Not the checkpoints."""
 
 import csv
-import importlib.metadata
 import os
-import platform
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from tap.checkpoint import write_json
 from tap.errors import TapError
 
 METRICS, EVALUATIONS = "metrics.csv", "eval.csv"
-PACKAGES = ("tap3d", "torch", "numpy", "lightning", "pydantic", "safetensors")
 Row = dict[str, Any]
 
 
@@ -89,32 +81,11 @@ class Table:
             raise TapError(f"{self.file}: cannot be read as a table: {error}; move it away") from error
 
 
-def write_environment(out: Path) -> None:
-    """Writes ``environment.json``: versions, machine, and the commit of this code where it stands in a git checkout."""
-    versions: dict[str, str | None] = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
-    write_json(
-        out / "environment.json",
-        {
-            "python": sys.version.split()[0],
-            "platform": platform.platform(),
-            "processors": os.cpu_count(),
-            "torch_threads": torch.get_num_threads(),
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-            "versions": versions,
-            "commit": _commit(),
-        },
-    )
-
-
 def draw_curves(out: Path) -> None:
     """Draws ``curves.png`` from the two tables: training losses by step, and each number of the evaluations by epoch."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter
 
     training, evaluations = Table(out / METRICS).rows(), Table(out / EVALUATIONS).rows()
     losses = [name for name in (training[0] if training else {}) if name.endswith("loss")]
@@ -126,6 +97,10 @@ def draw_curves(out: Path) -> None:
     for name in losses:
         axes[0].plot([int(row["step"]) for row in training], [float(row[name]) for row in training], label=name, lw=1)
     axes[0].set(title="training", xlabel="step", yscale="log")
+    for axis_part in (axes[0].yaxis.set_major_formatter, axes[0].yaxis.set_minor_formatter):
+        axis_part(
+            LogFormatter(minor_thresholds=(2, 0.5))
+        )  # plain numbers: powers of ten are set as formulas, in other fonts
     if losses:
         axes[0].legend(frameon=False, fontsize=8)
     for panel, name in zip(axes[1:], numbers, strict=True):
@@ -138,6 +113,13 @@ def draw_curves(out: Path) -> None:
     figure.savefig(out / "curves.png", dpi=120)
 
 
+def picture_of(out: Path, epoch: int | None = None) -> Path | None:
+    """The picture that an evaluation after so many epochs has left, or the last one of all; None where there is none."""
+    found = sorted((out / "pictures").glob("epoch*.png"), key=lambda file: (len(file.name), file.name))
+    wanted = [file for file in found if epoch is None or file.stem == f"epoch{epoch:03d}"]
+    return wanted[-1] if wanted else None
+
+
 def _whole(row: Mapping[Any, Any]) -> bool:
     """Whether a row has as many values as columns; `csv` puts None where it has fewer, and under None what is more."""
     return None not in row and None not in row.values()
@@ -148,14 +130,3 @@ def _numeric(rows: list[dict[str, str]], name: str) -> bool:
         return all(float(row[name]) == float(row[name]) for row in rows)
     except ValueError:
         return False
-
-
-def _commit() -> str | None:
-    folder = Path(__file__).resolve().parent
-    try:
-        answer = subprocess.run(
-            ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip()

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from shards.reader import ShardReader
 from shards.stores.store import is_url
 from shards.stream import Address, BatchPlan, IntArray
 from tap.errors import TapError
+from tap.ranks import one_fate
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
 EVALUATION = -1  # the epoch whose draws are fixed: nothing depends on how long the run has trained
@@ -133,19 +135,27 @@ def make_loader(
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """One-line errors: without the traceback that a loader worker wraps around them; a disk that takes no more is one too."""
-    try:
-        yield
-    except (TapError, ShardError) as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
-        if not lines or not lines[0].startswith("Caught "):
-            raise
-        raise type(error)(lines[-1].partition(": ")[2]) from error
-    except OSError as error:
-        if error.errno not in DISK_ERRORS:
-            raise
-        raise TapError(f"{error.filename or 'the run folder'}: {error.strerror}; free space or change --out") from error
+    """One-line errors: without the traceback that a loader worker wraps around them; a disk that takes no more is one too.
+
+    Where several processes train together, one of them raises its error and the others `tap.ranks.PeerError`.
+    """
+    with one_fate():
+        try:
+            yield
+        except (TapError, ShardError) as error:
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            if not lines or not lines[0].startswith("Caught "):
+                raise
+            raise type(error)(lines[-1].partition(": ")[2]) from error
+        except OSError as error:
+            if error.errno not in DISK_ERRORS:
+                raise
+            told = f"{error.filename or 'the run folder'}: {error.strerror}; free space or change --out"
+            raise TapError(told) from error
 
 
 def _start_worker(_: int) -> None:
     torch.set_num_threads(1)
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is for the training process, which may have to end a step first

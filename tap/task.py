@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from lightning.fabric import Fabric
 from torch import Tensor, nn
@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from shards.stream import IntArray
 from tap.collate import Batch
 from tap.data import SampleData
+
+if TYPE_CHECKING:
+    from tap.report.sections import Section
 
 Metrics = dict[str, float | str]
 
@@ -52,6 +55,15 @@ class Task(Protocol):
 
     def evaluate(self, model: nn.Module, fabric: Fabric, epoch: int, out: Path) -> Metrics:
         """Metrics after so many whole epochs, equal on every rank; may write pictures to ``out``."""
+        ...
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A task that has more to show in ``report.html`` than every task has; see `tap.report.sections` for the blocks."""
+
+    def report_sections(self, out: Path) -> "list[Section]":
+        """Sections made of what lies in the run folder."""
         ...
 
 

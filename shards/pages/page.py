@@ -20,7 +20,13 @@ from shards.errors import ShardError
 _PLACEHOLDER = re.compile(r"\{\{([a-z_]+)\}\}")
 
 
-def fill_page(template: str, styles: Sequence[str], scripts: Sequence[str], parts: Mapping[str, str]) -> bytes:
+def fill_page(
+    template: str,
+    styles: Sequence[str],
+    scripts: Sequence[str],
+    parts: Mapping[str, str],
+    package: str = "shards.pages",
+) -> bytes:
     """A whole page as UTF-8.
 
     Args:
@@ -28,22 +34,25 @@ def fill_page(template: str, styles: Sequence[str], scripts: Sequence[str], part
         styles: assets that are joined into its style element.
         scripts: assets that are joined into its script element.
         parts: placeholder to HTML; text has to be escaped before, with `escaped` or `script_json`.
+        package: whose assets these are; what it does not have is taken from here.
 
     Returns:
         The page. Placeholders inside of what is put in are left alone.
     """
-    style = "\n".join(map(read_asset, styles))
-    script = "\n".join(map(read_asset, scripts))
+    style = "\n".join(read_asset(name, package) for name in styles)
+    script = "\n".join(read_asset(name, package) for name in scripts)
     allowed = f"script-src 'sha256-{_digest(script)}'; " if scripts else ""
     policy = f"default-src 'none'; {allowed}style-src 'sha256-{_digest(style)}'; img-src data:"
     known = {**parts, "style": style, "script": script, "policy": policy}
-    page = _PLACEHOLDER.sub(lambda match: known[match[1]], read_asset(template))
+    page = _PLACEHOLDER.sub(lambda match: known[match[1]], read_asset(template, package))
     return page.encode("utf-8", "xmlcharrefreplace")  # a lone surrogate has no UTF-8
 
 
-def read_asset(name: str) -> str:
-    """Text of a file in shards/pages/assets."""
-    return (files("shards.pages") / "assets" / name).read_text(encoding="utf-8")
+def read_asset(name: str, package: str = "shards.pages") -> str:
+    """Text of a file in the folder ``assets`` of a package, or in shards/pages/assets where that has none of the name."""
+    own = files(package) / "assets" / name
+    found = own if own.is_file() else files("shards.pages") / "assets" / name
+    return found.read_text(encoding="utf-8")
 
 
 def escaped(text: object) -> str:

@@ -125,7 +125,9 @@ def read_settings(kind: Format, backbone: str, tensors: Mapping[str, Tensor]) ->
     """Settings of the backbone that the shapes of its tensors tell; the others are the format's, or the defaults."""
     shapes = {name.removeprefix(kind.prefix): tuple(tensor.shape) for name, tensor in tensors.items()}
     settings = dict(kind.settings)
-    if backbone == "pointnet2" and kind.name == f"{TAP}, fine-tuned":  # there its last stage looks at all points at once
+    if (
+        backbone == "pointnet2" and kind.name == f"{TAP}, fine-tuned"
+    ):  # there its last stage looks at all points at once
         settings |= {"strides": (2, 4, 1), "radii": (0.2, 0.4, None)}
     if backbone == "transformer":
         depths = [int(name.split(".")[2]) for name in shapes if name.startswith("blocks.blocks.")]

@@ -18,6 +18,7 @@ from tap.config import differing_keys, validated
 from tap.data import SampleData, open_reader
 from tap.errors import TapError
 from tap.fabric import build_fabric
+from tap.report import write_report
 from tap.run import open_run
 from tap.sampling import plain_errors
 from tap.task import Progress, Silent
@@ -84,6 +85,7 @@ def finetune_classification(
         if config.data.on_error == "skip":
             facts["num_damaged"] = {name: counts[name] - len(found.index) for name, found in scored["last"].items()}
         write_result(out, {**facts, "num_classes": task.num_classes}, scored, test_data)
+        write_report(out, task)  # with the result in it
     fabric.barrier()
     return read_json(out / RESULT)
 

@@ -23,7 +23,9 @@ def invoke(runner: CliRunner, *arguments: str | Path) -> Result:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--preset", "small/pointnet"], "name one of paper/transformer, reference/transformer, small/transformer"),
+        (["--preset", "small/transfomer"], "the nearest is 'small/transformer'; name one of paper/"),
+        (["--ablation", "F9"], "'F9' is unknown"),
+        (["--targets", "rgb,depths"], "depths"),
         (["--set", "train.epoch=3"], "the nearest known one is 'train.epochs'"),
         (["--set", "train.epochs"], "expected key=value"),
         (["--set", "train.epochs=none"], "train.epochs"),

@@ -1,10 +1,12 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from tap import checkpoint
+from tap.backbones import BackboneConfig, build_backbone
 from tap.checkpoint import find_checkpoint, load_record, load_weights, save_checkpoint
 from tap.errors import TapError
 
@@ -49,6 +51,27 @@ def test_mismatch_names_the_tensors_and_changes_nothing(tmp_path: Path) -> None:
     assert "head.bias has no place in the model" in message
     assert "backbone.weight is (2, 3) where the model has (2, 4)" in message
     assert all(torch.equal(before[name], tensor) for name, tensor in other.state_dict().items())
+
+
+def test_a_checkpoint_of_another_backbone_says_how_they_differ(tmp_path: Path) -> None:
+    source: Any = build_backbone(
+        BackboneConfig(name="transformer", settings={"channels": 48, "num_heads": 3, "depth": 1})
+    )
+    weights = {f"backbone.{name}": tensor for name, tensor in source.state_dict().items()}
+    save_checkpoint(tmp_path / "last", RECORD, {}, weights)
+    other: Any = build_backbone(BackboneConfig(name="dgcnn"))
+    wanted = set(other.state_dict())
+    with pytest.raises(TapError, match="does not fit the model") as error:
+        load_weights(other, tmp_path, "backbone.")
+    message = str(error.value)
+    named = [part for part in message.split(": ")[2].split("; ")[0].split(", ") if part.startswith("backbone.")]
+    assert (
+        sum("is missing" in part for part in named) == sum("has no place in the model" in part for part in named) == 2
+    )
+    shared = wanted & set(source.state_dict())
+    unlike = [name for name in shared if other.state_dict()[name].shape != source.state_dict()[name].shape]
+    differences = len(wanted) + len(weights) - 2 * len(shared) + len(unlike)
+    assert f"and {differences - len(named)} more; use the config of that run" in message
 
 
 def test_no_checkpoint_is_said(tmp_path: Path) -> None:

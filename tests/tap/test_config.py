@@ -100,8 +100,8 @@ def test_another_backbone_begins_with_its_own_settings() -> None:
         PRETRAIN_PRESETS["small/transformer"](),
         ["model.backbone.settings.num_neighbors=7", "model.backbone.name=dgcnn"],
     )
-    assert changed.model.backbone.name == "dgcnn"  # type: ignore[attr-defined]
-    settings = changed.model.backbone.settings  # type: ignore[attr-defined]
+    assert changed.model.backbone.name == "dgcnn"
+    settings = changed.model.backbone.settings
     assert settings["num_neighbors"] == 7
     assert settings["channels"] == 1024
     assert "num_groups" not in settings

@@ -1,10 +1,9 @@
-import json
 from pathlib import Path
 
 import pytest
 
 from tap.errors import TapError
-from tap.run_folder import Table, draw_curves, write_environment
+from tap.run_folder import Table, draw_curves, picture_of
 
 
 def test_rows_are_appended_and_cut(tmp_path: Path) -> None:
@@ -70,8 +69,15 @@ def test_other_columns_are_refused(tmp_path: Path) -> None:
         table.append({"step": 2, "loss": 1.0})
 
 
-def test_environment_and_empty_curves(tmp_path: Path) -> None:
-    write_environment(tmp_path)
-    assert json.loads((tmp_path / "environment.json").read_text())["versions"]["torch"]
+def test_empty_curves(tmp_path: Path) -> None:
     draw_curves(tmp_path)
     assert (tmp_path / "curves.png").stat().st_size > 0
+
+
+def test_the_picture_of_an_epoch_and_the_last_one(tmp_path: Path) -> None:
+    assert picture_of(tmp_path) is None
+    (tmp_path / "pictures").mkdir()
+    for epoch in (2, 30, 1000):
+        (tmp_path / "pictures" / f"epoch{epoch:03d}.png").touch()
+    assert [picture_of(tmp_path, epoch) for epoch in (2, 3)] == [tmp_path / "pictures" / "epoch002.png", None]
+    assert picture_of(tmp_path) == tmp_path / "pictures" / "epoch1000.png"

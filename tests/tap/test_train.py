@@ -85,6 +85,31 @@ def test_stopped_at_a_step_and_resumed_is_the_same_run(
     same_run(unbroken, tmp_path)
 
 
+def test_stopped_after_every_step_and_resumed_with_workers_is_the_same_run(
+    shards: Path, tmp_path: Path, pretrain_config: PretrainConfig
+) -> None:
+    changes = [
+        "train.accumulate=2",
+        "train.batch_size=3",
+        "train.drop_last=false",
+        "train.epochs=2",
+        "train.num_workers=2",
+    ]
+    config = apply_overrides(pretrain_config, changes)  # steps of 2, 2 and 1 batches
+    assert pretrain(shards, tmp_path / "whole", config)["steps"] == 6
+    for step in range(1, 6):
+        at = At(step, lambda: fail(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(shards, tmp_path / "parts", config, resume=True, progress=at)
+        assert load_state(tmp_path / "parts" / "last")["step"] == step
+    pretrain(shards, tmp_path / "parts", config, resume=True)
+    same_run(tmp_path / "whole", tmp_path / "parts")
+    # Running statistics are among the weights that are compared; they move in a forward pass, not in the step.
+    assert any(
+        name.endswith("running_mean") for name in load_tensors(tmp_path / "whole" / "last" / "model.safetensors")
+    )
+
+
 def test_a_crash_goes_back_to_the_checkpoint(
     shards: Path, tmp_path: Path, pretrain_config: PretrainConfig, unbroken: Path
 ) -> None:
@@ -115,6 +140,7 @@ def test_the_run_folder_explains_itself(unbroken: Path) -> None:
     names = {path.name for path in unbroken.iterdir()}
     assert names == {
         "config.json", "environment.json", "metrics.csv", "eval.csv", "curves.png", "pictures", "last", "baseline.safetensors",
+        "report.html",
     }  # fmt: skip
     assert {path.name for path in (unbroken / "pictures").iterdir()} == {"epoch002.png", "epoch003.png"}
     assert [row[:2] for row in losses(unbroken)] == [(str(1 + step // 3), str(step + 1)) for step in range(9)]

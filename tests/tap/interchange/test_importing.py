@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from tap.backbones.transformer import TransformerConfig
 from tap.batch import PointBatch
 from tap.checkpoint import CONFIG, load_record, load_weights
 from tap.errors import TapError
