@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 
 from render import RenderConfig, render_mesh
 from render.shapes.families import make_shape
-from tap.clouds import Cloud
-from tap.photo import load_photographer
+from tap.photos.clouds import Cloud
+from tap.photos.photographer import load_photographer
 
 SHAPES = (("chair", 1), ("airplane", 5), ("table", 2), ("plant", 1))
 VIEWS = (1, 4, 8)

@@ -36,9 +36,9 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from shards import ShardReader
 from shards.png import decode_png
 from shards.stream import Address
-from tap.collate import collate
-from tap.data import DataConfig, SampleData
-from tap.sampling import make_loader
+from tap.loading.collate import collate
+from tap.loading.data import DataConfig, SampleData
+from tap.loading.sampling import make_loader
 
 BATCH, NUM_VIEWS, STORED_VIEWS, NUM_POINTS = 32, 6, 12, 1024
 

@@ -26,11 +26,11 @@ from machine import machine
 from torch import nn
 
 from shards import ShardReader
-from tap.collate import Batch, collate
-from tap.data import SampleData
+from tap.loading.collate import Batch, collate
+from tap.loading.data import SampleData
+from tap.loading.sampling import EpochBatches, make_loader
 from tap.losses import RegionLoss
-from tap.model import build_model
-from tap.sampling import EpochBatches, make_loader
+from tap.network.model import build_model
 from tap.tasks.pretrain_config import PretrainConfig
 from tap.tasks.pretrain_presets import PRETRAIN_PRESETS
 

@@ -20,12 +20,12 @@ from shards import Sample, Source
 from shards.key import unique_keys
 from shards.png import encode_png
 from tap.batch import ViewBatch
-from tap.clouds import CLOUD_SUFFIXES, Cloud, centred, holds_faces, read_cloud
 from tap.config import validated
 from tap.errors import TapError
-from tap.photo import FloatArray, Photographer, errors_against, load_photographer
-from tap.photo_attention import looked_views
-from tap.photo_pictures import draw_attention, draw_photos
+from tap.photos.attention import looked_views
+from tap.photos.clouds import CLOUD_SUFFIXES, Cloud, centred, holds_faces, read_cloud
+from tap.photos.photographer import FloatArray, Photographer, errors_against, load_photographer
+from tap.photos.pictures import draw_attention, draw_photos
 from tap.targets import TARGETS, channel_slices, image_kinds
 
 VIEWS, ATTENTION = "views.png", "attention.png"
@@ -70,7 +70,7 @@ def photo_run(path: Path, run: Path, out: Path | None, options: PhotoOptions) ->
     """Take the photos, write them, say where they are; the whole of `tap photo`.
 
     Args:
-        path: a mesh, or a file of points, see `tap.clouds.read_cloud`.
+        path: a mesh, or a file of points, see `tap.photos.clouds.read_cloud`.
         run: folder of `tap pretrain`.
         out: folder for the pictures, made where needed; files of the same names are replaced. None for `NAME-photo` in the
             current folder.

@@ -77,7 +77,7 @@ class RenderProgress:
 
 
 class TrainProgress:
-    """The training loop's live line and its messages; see `tap.task.Progress` for the calls.
+    """The training loop's live line and its messages; see `tap.training.task.Progress` for the calls.
 
     Args:
         speaks: false in all processes of a run but the first, which then show nothing.
@@ -131,7 +131,7 @@ def training_line(numbers: Mapping[str, Any]) -> tuple[str, str]:
     """Where a run stands and how fast it goes, in words.
 
     Args:
-        numbers: what `tap.task.Progress.on_step` is told.
+        numbers: what `tap.training.task.Progress.on_step` is told.
     """
     place = f"epoch {numbers['epoch']} of {numbers['epochs']:.0f}, step {numbers['step']} of {numbers['steps']:.0f}"
     return place, (

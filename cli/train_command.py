@@ -16,7 +16,7 @@ from cli.progress import TrainProgress
 from shards.stores.store import Location
 from tap.config import apply_overrides, configured
 from tap.errors import TapError
-from tap.ranks import PeerError, is_first_process, num_launched, speaks_for_its_machine
+from tap.training.ranks import PeerError, is_first_process, num_launched, speaks_for_its_machine
 
 Config = TypeVar("Config", bound=BaseModel)
 

@@ -63,8 +63,8 @@ def export(
     from rich.console import Console
     from rich.markup import escape
 
-    from tap.checkpoint import MODEL
     from tap.interchange.export import export_run
+    from tap.training.checkpoint import MODEL
 
     folder = export_run(run, out, what, checkpoint, license_name)
     size = (folder / MODEL).stat().st_size / 1e6

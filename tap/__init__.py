@@ -10,24 +10,24 @@ from tap.errors import TapError
 
 if TYPE_CHECKING:
     from tap.ablations import ABLATIONS, Ablation, apply_ablation
-    from tap.augment import AugmentConfig
     from tap.backbones import BACKBONES, Backbone, BackboneConfig, build_backbone
     from tap.backbones.dgcnn import DGCNN, DGCNNConfig
     from tap.backbones.pointmlp import PointMLP, PointMLPConfig, PointMLPElite, PointMLPEliteConfig
     from tap.backbones.pointnet2 import PointNet2, PointNet2Config
     from tap.backbones.transformer import Transformer, TransformerConfig
     from tap.batch import Encoded, Level, PointBatch, ViewBatch
-    from tap.generator import Generator, GeneratorConfig
-    from tap.heads import ClassificationHead
     from tap.interchange.export import export_run
     from tap.interchange.hub import load_backbone
     from tap.interchange.importing import import_weights
+    from tap.loading.augment import AugmentConfig
     from tap.losses import RegionLoss, RegionSums
-    from tap.model import ModelConfig, TakeAPhoto, build_model
+    from tap.network.generator import Generator, GeneratorConfig
+    from tap.network.heads import ClassificationHead
+    from tap.network.model import ModelConfig, TakeAPhoto, build_model
+    from tap.network.photograph import Photograph, PhotographConfig, build_photograph, reference_photograph
+    from tap.network.projection import ProjectedPhotograph
     from tap.perceptual import PerceptualLoss
-    from tap.photograph import Photograph, PhotographConfig, build_photograph, reference_photograph
     from tap.presets import MODEL_PRESETS
-    from tap.projection import ProjectedPhotograph
 
 __all__ = [
     "ABLATIONS",
@@ -77,24 +77,24 @@ __all__ = [
 # `augment` is left to its module, whose name it shares.
 _HOMES = {
     "tap.ablations": ("ABLATIONS", "Ablation", "apply_ablation"),
-    "tap.augment": ("AugmentConfig",),
+    "tap.loading.augment": ("AugmentConfig",),
     "tap.backbones": ("BACKBONES", "Backbone", "BackboneConfig", "build_backbone"),
     "tap.backbones.dgcnn": ("DGCNN", "DGCNNConfig"),
     "tap.backbones.pointmlp": ("PointMLP", "PointMLPConfig", "PointMLPElite", "PointMLPEliteConfig"),
     "tap.backbones.pointnet2": ("PointNet2", "PointNet2Config"),
     "tap.backbones.transformer": ("Transformer", "TransformerConfig"),
     "tap.batch": ("Encoded", "Level", "PointBatch", "ViewBatch"),
-    "tap.generator": ("Generator", "GeneratorConfig"),
-    "tap.heads": ("ClassificationHead",),
+    "tap.network.generator": ("Generator", "GeneratorConfig"),
+    "tap.network.heads": ("ClassificationHead",),
     "tap.interchange.export": ("export_run",),
     "tap.interchange.hub": ("load_backbone",),
     "tap.interchange.importing": ("import_weights",),
     "tap.losses": ("RegionLoss", "RegionSums"),
-    "tap.model": ("ModelConfig", "TakeAPhoto", "build_model"),
+    "tap.network.model": ("ModelConfig", "TakeAPhoto", "build_model"),
     "tap.perceptual": ("PerceptualLoss",),
-    "tap.photograph": ("Photograph", "PhotographConfig", "build_photograph", "reference_photograph"),
+    "tap.network.photograph": ("Photograph", "PhotographConfig", "build_photograph", "reference_photograph"),
     "tap.presets": ("MODEL_PRESETS",),
-    "tap.projection": ("ProjectedPhotograph",),
+    "tap.network.projection": ("ProjectedPhotograph",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from tap.backbones import BackboneConfig
-from tap.generator import GeneratorConfig
-from tap.model import ModelConfig
-from tap.photograph import PhotographConfig, reference_photograph
+from tap.network.generator import GeneratorConfig
+from tap.network.model import ModelConfig
+from tap.network.photograph import PhotographConfig, reference_photograph
 
 SMALL_SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "pointnet2": {
@@ -75,7 +75,7 @@ def paper(backbone: str) -> ModelConfig:
 
 
 def reference(backbone: str) -> ModelConfig:
-    """The model of the authors' code, tensor by tensor; see `tap.photograph.reference_photograph`."""
+    """The model of the authors' code, tensor by tensor; see `tap.network.photograph.reference_photograph`."""
     from tap.backbones import build_backbone
 
     config = BackboneConfig(name=backbone)

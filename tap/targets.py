@@ -1,8 +1,8 @@
 """What a model may be asked to draw of each view: colour, depth, normals, silhouette; how many channels each has.
 
 An image of the generator holds the channels of all targets of a run, one after the other in the order in which they were
-named. All numbers lie in [0, 1], because a sigmoid draws them. Knows no image and no model; `tap.surface` makes depth and
-normals of what shards store. Departure from the paper, which draws colour alone.
+named. All numbers lie in [0, 1], because a sigmoid draws them. Knows no image and no model; `tap.loading.surface` makes
+depth and normals of what shards store. Departure from the paper, which draws colour alone.
 """
 
 import dataclasses

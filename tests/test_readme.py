@@ -66,7 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("newcomer")
     write_shape_collection(place / "meshes", num_per_family=6, seed=0, families=("mug", "table"), test_share=0.34)
     write_mesh(make_shape("chair", np.random.default_rng(0)), place / "chair.off")
-    for command in commands_of("finetune classification", 5):
+    for command in commands_of("finetune classification", 6):
         tap(command, place)
     return place
 
@@ -141,6 +141,27 @@ def test_a_rig_and_a_backend_of_ones_own_work_as_it_says(folder: Path) -> None:
     record = json.loads((folder / "own" / "manifest.json").read_text())
     assert record["config"]["backend"] == "every_ray:draw"
     assert sum(shard["count"] for shard in record["shards"]) == 12
+
+
+def test_the_commands_about_models_run(folder: Path) -> None:
+    (folder / "my_backbone.py").write_text(next(code for code in blocks("python") if code.startswith("# my_backbone")))
+    for command in commands_of("ablations", 3):
+        tap(command, folder)
+    record = json.loads((folder / "runs" / "own" / "config.json").read_text())
+    assert record["config"]["model"]["backbone"]["name"] == "my_backbone:MyBackbone"
+    points = np.random.default_rng(0).normal(size=(2000, 3)).astype(np.float32)
+    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(points)}\n"
+    header += "".join(f"property float {axis}\n" for axis in "xyz") + "end_header\n"
+    (folder / "scan.ply").write_bytes(header.encode() + points.tobytes())
+    for command in commands_of("photo scan.ply", 2):
+        tap(command, folder)
+    assert (folder / "photos" / "attention.png").exists()
+    assert (folder / "scan-photo" / "view01.png").exists()
+    # Reading the authors' files is tested in tests/tap/interchange, which has some; here their place is taken by our own.
+    *_, finetune, export = commands_of("import-weights", 3)
+    tap(export, folder)
+    (folder / "my-backbone").rename(folder / "weights")
+    tap(finetune, folder)
 
 
 def test_links_and_pictures_exist_and_nothing_is_left_to_fill_in() -> None:

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
-from tap.attention import DropPath, FeedForward, SelfAttention, rising_drop_path
 from tap.batch import Encoded, Level, PointBatch
 from tap.errors import TapError
+from tap.network.attention import DropPath, FeedForward, SelfAttention, rising_drop_path
 from tap.ops import ball_query, farthest_point_sampling, gather, group, nearest_neighbors
 
 

@@ -8,10 +8,10 @@ from typing import Any, Literal
 from torch import Tensor
 
 from tap.backbones import BackboneConfig, build_backbone
-from tap.checkpoint import MODEL, STATE, find_checkpoint, load_record, load_tensors, read_json
 from tap.errors import TapError
 from tap.interchange.card import PICTURE, write_card
 from tap.interchange.folder import stored_backbone, write_folder
+from tap.training.checkpoint import MODEL, STATE, find_checkpoint, load_record, load_tensors, read_json
 
 What = Literal["backbone", "model"]
 LARGEST_PICTURE = 2_000_000  # bytes; a card with more loads slowly

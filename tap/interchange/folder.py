@@ -1,6 +1,6 @@
 """A folder of weights to give away: safetensors, a config and what explains them, written whole or not at all.
 
-`tap.checkpoint` reads it as it reads a checkpoint of a run, and `stored_backbone` says what it holds.
+`tap.training.checkpoint` reads it as it reads a checkpoint of a run, and `stored_backbone` says what it holds.
 """
 
 import importlib.metadata
@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tap.backbones import BackboneConfig
-from tap.checkpoint import CONFIG, FORMAT_VERSION, MODEL, write_json
 from tap.config import validated
 from tap.errors import TapError
+from tap.training.checkpoint import CONFIG, FORMAT_VERSION, MODEL, write_json
 
 
 def write_folder(

@@ -8,9 +8,9 @@ from typing import Any
 from torch import nn
 
 from tap.backbones import build_backbone
-from tap.checkpoint import CONFIG, MODEL, find_checkpoint, load_record, load_weights
 from tap.errors import TapError
 from tap.interchange.folder import stored_backbone
+from tap.training.checkpoint import CONFIG, MODEL, find_checkpoint, load_record, load_weights
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 

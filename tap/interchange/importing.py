@@ -11,14 +11,14 @@ from torch import Tensor
 from tap.backbones import BackboneConfig, build_backbone
 from tap.config import apply_overrides, validated
 from tap.errors import TapError
-from tap.generator import GeneratorConfig
 from tap.interchange.folder import write_folder
 from tap.interchange.formats import Format, all_rules, check_backbone, read_settings, recognise
 from tap.interchange.tables import BACKBONE_RULES
 from tap.interchange.translation import Account, Rule, translate
 from tap.interchange.untrusted import load_checkpoint
-from tap.model import ModelConfig, build_model
-from tap.photograph import reference_photograph
+from tap.network.generator import GeneratorConfig
+from tap.network.model import ModelConfig, build_model
+from tap.network.photograph import reference_photograph
 
 ACCOUNT = "account.json"
 _CONTAINERS = ("model", "base_model", "state_dict", "net", "network")

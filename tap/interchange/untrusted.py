@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from tap.checkpoint import load_tensors
 from tap.errors import TapError
+from tap.training.checkpoint import load_tensors
 
 
 def _allowed() -> dict[str, Callable[..., Any]]:

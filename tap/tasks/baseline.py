@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tap.batch import ViewBatch
-from tap.checkpoint import load_tensors
-from tap.collate import images_of
 from tap.errors import TapError
+from tap.loading.collate import images_of
 from tap.targets import RGB_ALONE, TARGETS
+from tap.training.checkpoint import load_tensors
 
 POSE_TOLERANCE = 1e-4
 NUMBERS = ("loss", "view_dependence")

@@ -13,19 +13,19 @@ from lightning.fabric import Fabric
 from shards.stores.store import Location
 from shards.stream import IntArray
 from tap.backbones import BackboneConfig
-from tap.checkpoint import find_checkpoint, has_checkpoint, load_record, load_weights, read_json
 from tap.config import differing_keys, validated
-from tap.data import SampleData, open_reader
 from tap.errors import TapError
-from tap.fabric import build_fabric
-from tap.report import write_report
-from tap.run import open_run
-from tap.sampling import plain_errors
-from tap.task import Progress, Silent
+from tap.loading.data import SampleData, open_reader
+from tap.loading.sampling import plain_errors
 from tap.tasks.classifier import ClassificationConfig, ClassificationTask, default_backbone
 from tap.tasks.scores import RESULT, Scores, predict, write_result
 from tap.tasks.split import check_label, cut_share, data_account, labelled_samples
-from tap.train import fit
+from tap.training.checkpoint import find_checkpoint, has_checkpoint, load_record, load_weights, read_json
+from tap.training.fabric import build_fabric
+from tap.training.report import write_report
+from tap.training.run import open_run
+from tap.training.task import Progress, Silent
+from tap.training.train import fit
 
 
 @plain_errors()

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from tap.augment import AugmentConfig
+from tap.loading.augment import AugmentConfig
 from tap.presets import MODEL_PRESETS, SMALL_SETTINGS
 from tap.tasks.classifier import ClassificationConfig
-from tap.train import TrainConfig
+from tap.training.train import TrainConfig
 
 
 def small(backbone: str) -> ClassificationConfig:

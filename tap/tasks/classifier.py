@@ -1,4 +1,4 @@
-"""A classifier, its settings, and how it learns: what `tap.train` needs of classification.
+"""A classifier, its settings, and how it learns: what `tap.training.train` needs of classification.
 
 Legend: B batch, K classes.
 """
@@ -12,17 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from shards.stream import IntArray
-from tap.augment import AugmentConfig
 from tap.backbones import BackboneConfig, build_backbone
 from tap.batch import PointBatch
-from tap.collate import Batch
-from tap.data import DataConfig, SampleData
-from tap.heads import ClassificationHead, Pooling
+from tap.loading.augment import AugmentConfig
+from tap.loading.collate import Batch
+from tap.loading.data import DataConfig, SampleData
+from tap.network.heads import ClassificationHead, Pooling
 from tap.presets import MODEL_PRESETS
-from tap.task import Metrics
 from tap.tasks.scores import predict
 from tap.tasks.split import epoch_order
-from tap.train import TrainConfig
+from tap.training.task import Metrics
+from tap.training.train import TrainConfig
 
 IGNORED = -100  # label of a sample that the loss leaves out
 

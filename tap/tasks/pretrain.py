@@ -14,20 +14,20 @@ from shards.errors import ShardError
 from shards.reader import ShardReader
 from shards.stores.store import Location
 from shards.stream import Address, IntArray
-from tap.collate import Batch, collate
-from tap.data import SampleData, open_reader
 from tap.errors import TapError
-from tap.fabric import build_fabric
+from tap.loading.collate import Batch, collate
+from tap.loading.data import SampleData, open_reader
+from tap.loading.sampling import EVALUATION, plain_errors
 from tap.losses import TargetLoss, with_channels
-from tap.model import build_model
-from tap.run import open_run
-from tap.sampling import EVALUATION, plain_errors
+from tap.network.model import build_model
 from tap.targets import RGB_ALONE, channel_slices, image_kinds
-from tap.task import Metrics, Progress, Silent
 from tap.tasks.pretrain_config import LossConfig, PretrainConfig
 from tap.tasks.split import cut_share, data_account, epoch_order
 from tap.tasks.views import Evaluator
-from tap.train import fit
+from tap.training.fabric import build_fabric
+from tap.training.run import open_run
+from tap.training.task import Metrics, Progress, Silent
+from tap.training.train import fit
 
 __all__ = ["LossConfig", "PretrainConfig", "PretrainTask", "pretrain"]
 

@@ -5,11 +5,11 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from tap.augment import AugmentConfig
-from tap.data import DataConfig
-from tap.model import ModelConfig
+from tap.loading.augment import AugmentConfig
+from tap.loading.data import DataConfig
+from tap.network.model import ModelConfig
 from tap.targets import RGB_ALONE, TARGETS, TargetName, num_channels
-from tap.train import TrainConfig
+from tap.training.train import TrainConfig
 
 PAPER_WEIGHTS = (20.0, 1.0)
 

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from shards.stream import IntArray
-from tap.checkpoint import write_json
-from tap.collate import collate
-from tap.data import SampleData
 from tap.errors import TapError
-from tap.sampling import evaluation_batches, make_loader
+from tap.loading.collate import collate
+from tap.loading.data import SampleData
+from tap.loading.sampling import evaluation_batches, make_loader
 from tap.tasks.split import check_label
-from tap.train import TrainConfig
+from tap.training.checkpoint import write_json
+from tap.training.train import TrainConfig
 
 RESULT = "result.json"
 

@@ -11,9 +11,9 @@ from shards.reader import ShardReader
 from shards.record import read_manifest
 from shards.stores.store import Location, open_store
 from shards.stream import Address, IntArray
-from tap.data import UNLABELLED, SampleData
 from tap.errors import TapError
-from tap.sampling import EVALUATION, fetch_ahead
+from tap.loading.data import UNLABELLED, SampleData
+from tap.loading.sampling import EVALUATION, fetch_ahead
 
 
 def data_account(shards: Location, *splits: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from tap.batch import ViewBatch
-from tap.collate import images_of
+from tap.loading.collate import images_of
 from tap.losses import RegionSums, target_sums
 from tap.targets import TARGETS, channel_slices
 

@@ -14,15 +14,15 @@ from torch import nn
 from shards.reader import ShardReader
 from shards.stream import IntArray
 from tap.batch import ViewBatch
-from tap.collate import Batch, collate, images_of
-from tap.data import SampleData
-from tap.sampling import evaluation_batches, make_loader
-from tap.skipped import Skipped
+from tap.loading.collate import Batch, collate, images_of
+from tap.loading.data import SampleData
+from tap.loading.sampling import evaluation_batches, make_loader
+from tap.loading.skipped import Skipped
 from tap.targets import RGB_ALONE, image_kinds
-from tap.task import Metrics, Progress
 from tap.tasks.baseline import Baseline, MeanImages, load_baseline, save_baseline, weighted_mean_images
 from tap.tasks.pictures import Pair, Shown, draw_views, pictures_of, view_labels
 from tap.tasks.tally import Tally
+from tap.training.task import Metrics, Progress
 
 if TYPE_CHECKING:
     from tap.tasks.pretrain_config import PretrainConfig

@@ -14,13 +14,13 @@ from cli.model_commands import photo
 from render import Mesh
 from render.shapes.families import make_shape
 from tap.backbones import BackboneConfig
-from tap.checkpoint import FORMAT_VERSION, save_checkpoint
-from tap.data import DataConfig
-from tap.generator import GeneratorConfig
-from tap.model import ModelConfig, build_model
-from tap.photograph import PhotographConfig
+from tap.loading.data import DataConfig
+from tap.network.generator import GeneratorConfig
+from tap.network.model import ModelConfig, build_model
+from tap.network.photograph import PhotographConfig
 from tap.targets import TargetName, num_channels
 from tap.tasks.pretrain_config import PretrainConfig
+from tap.training.checkpoint import FORMAT_VERSION, save_checkpoint
 
 app = typer.Typer()
 app.command()(photo)

@@ -7,7 +7,7 @@ from typer.testing import CliRunner, Result
 
 from cli.weights_commands import export, import_weights
 from tap.backbones import BackboneConfig, build_backbone
-from tap.checkpoint import FORMAT_VERSION, save_checkpoint
+from tap.training.checkpoint import FORMAT_VERSION, save_checkpoint
 
 SETTINGS = ("widths=[8,8]", "channels=16", "num_neighbors=4")
 

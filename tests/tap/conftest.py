@@ -13,13 +13,13 @@ from shards.build import BuildOptions, build_shards
 from shards.plan import Source
 from shards.schema import SCHEMA_VERSION, Sample
 from tap.backbones import BackboneConfig
-from tap.data import DataConfig
-from tap.generator import GeneratorConfig
-from tap.model import ModelConfig
-from tap.photograph import PhotographConfig
+from tap.loading.data import DataConfig
+from tap.network.generator import GeneratorConfig
+from tap.network.model import ModelConfig
+from tap.network.photograph import PhotographConfig
 from tap.tasks.classifier import ClassificationConfig
 from tap.tasks.pretrain import PretrainConfig
-from tap.train import TrainConfig
+from tap.training.train import TrainConfig
 
 torch.set_num_threads(1)  # the tests' tensors are tiny: a second thread only waits
 

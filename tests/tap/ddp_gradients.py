@@ -15,16 +15,16 @@ from torch import Tensor, nn
 
 from shards.errors import ShardError
 from shards.reader import ShardReader
-from tap.clock import Interrupts
-from tap.collate import Batch
-from tap.data import SampleData
-from tap.fabric import build_fabric
-from tap.run import Run
-from tap.sampling import plain_errors
-from tap.session import open_session
-from tap.step import take_step
-from tap.task import Silent
+from tap.loading.collate import Batch
+from tap.loading.data import SampleData
+from tap.loading.sampling import plain_errors
 from tap.tasks.pretrain import PretrainConfig, PretrainTask
+from tap.training.clock import Interrupts
+from tap.training.fabric import build_fabric
+from tap.training.run import Run
+from tap.training.session import open_session
+from tap.training.step import take_step
+from tap.training.task import Silent
 
 
 class IdleTask(PretrainTask):

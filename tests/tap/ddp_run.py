@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from tap.task import Silent
 from tap.tasks.classifier import ClassificationConfig, ClassificationTask
 from tap.tasks.pretrain import PretrainConfig, PretrainTask
+from tap.training.task import Silent
 
 MODELS: list[nn.Module] = []
 

@@ -17,9 +17,9 @@ import torch
 from shards.plan import Source
 from shards.reader import ShardReader
 from shards.schema import Sample
-from tap.collate import Batch, collate
-from tap.data import DataConfig, SampleData
-from tap.sampling import EpochBatches, evaluation_batches, make_loader
+from tap.loading.collate import Batch, collate
+from tap.loading.data import DataConfig, SampleData
+from tap.loading.sampling import EpochBatches, evaluation_batches, make_loader
 from tests.shards import synthetic
 
 SIZES = (8, 1, 5, 3, 7, 2, 6)  # of the shards, after the other sources of each have failed

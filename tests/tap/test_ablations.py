@@ -11,14 +11,14 @@ from torch import nn
 from shards.stream import Address
 from tap.ablations import ABLATIONS, FULL_MODEL, Ablation, apply_ablation
 from tap.batch import Encoded, ViewBatch
-from tap.collate import Batch, collate
 from tap.config import apply_overrides, differing_keys
-from tap.data import SampleData, open_reader
 from tap.errors import TapError
+from tap.loading.collate import Batch, collate
+from tap.loading.data import SampleData, open_reader
+from tap.network.photograph import Photograph, build_photograph
+from tap.network.projection import ProjectedPhotograph
+from tap.network.query import QueryGenerator
 from tap.perceptual import PerceptualLoss, VGG16Features
-from tap.photograph import Photograph, build_photograph
-from tap.projection import ProjectedPhotograph
-from tap.query import QueryGenerator
 from tap.tasks.pretrain import PretrainConfig, PretrainTask
 from tap.tasks.pretrain_presets import PRETRAIN_PRESETS
 

@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from tap.attention import CrossAttention, DropPath, FeedForward, GatedFeedForward, SelfAttention, rising_drop_path
+from tap.network.attention import (
+    CrossAttention,
+    DropPath,
+    FeedForward,
+    GatedFeedForward,
+    SelfAttention,
+    rising_drop_path,
+)
 
 
 def test_drop_path_drops_whole_rows_and_keeps_the_mean() -> None:

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from render.camera import Cameras, project
 from render.rig import Viewpoint, mvcnn12
-from tap.augment import AugmentConfig, augment
+from tap.loading.augment import AugmentConfig, augment
 
 WILD = AugmentConfig(rotate_z=180, scale=(0.6, 1.5))
 

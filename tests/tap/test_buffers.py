@@ -10,10 +10,10 @@ import torch
 
 from shards.reader import ShardReader
 from shards.stream import Address
-from tap.buffers import NUM_BUFFERS, Buffers, Lent, shared_room
-from tap.collate import LENT, Batch, collate
-from tap.data import DataConfig, SampleData
-from tap.sampling import make_loader
+from tap.loading.buffers import NUM_BUFFERS, Buffers, Lent, shared_room
+from tap.loading.collate import LENT, Batch, collate
+from tap.loading.data import DataConfig, SampleData
+from tap.loading.sampling import make_loader
 
 
 def test_a_block_is_used_again_when_its_mark_is_off() -> None:

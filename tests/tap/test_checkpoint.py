@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from tap import checkpoint
 from tap.backbones import BackboneConfig, build_backbone
-from tap.checkpoint import find_checkpoint, load_record, load_weights, save_checkpoint
 from tap.errors import TapError
+from tap.training import checkpoint
+from tap.training.checkpoint import find_checkpoint, load_record, load_weights, save_checkpoint
 
 RECORD = {"format_version": checkpoint.FORMAT_VERSION, "config": {}}
 

@@ -15,18 +15,18 @@ from torch.nn import functional as F
 from shards.errors import ShardError
 from shards.reader import ShardReader
 from shards.stream import Address
-from tap.checkpoint import load_tensors
-from tap.collate import Item, collate
 from tap.config import apply_overrides
-from tap.data import SampleData
 from tap.errors import TapError
-from tap.sampling import EVALUATION
-from tap.task import Silent
+from tap.loading.collate import Item, collate
+from tap.loading.data import SampleData
+from tap.loading.sampling import EVALUATION
 from tap.tasks.classification import finetune_classification
 from tap.tasks.classifier import ClassificationConfig, ClassificationTask
 from tap.tasks.pretrain import PretrainConfig, pretrain
 from tap.tasks.scores import Scores
 from tap.tasks.split import cut_share, epoch_order, labelled_samples
+from tap.training.checkpoint import load_tensors
+from tap.training.task import Silent
 from tests.shards.damage import flip_bit
 
 

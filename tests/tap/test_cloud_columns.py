@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tap.cloud_columns import pcd_columns, ply_columns, unpack_lzf
 from tap.errors import TapError
+from tap.photos.columns import pcd_columns, ply_columns, unpack_lzf
 
 PLY = (
     "ply\nformat {form} 1.0\ncomment made by hand\nelement camera 1\nproperty float focal\nelement vertex 2\n"

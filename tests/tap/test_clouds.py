@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tap.clouds import CLOUD_SUFFIXES, Cloud, centred, holds_faces, read_cloud
 from tap.errors import TapError
+from tap.photos.clouds import CLOUD_SUFFIXES, Cloud, centred, holds_faces, read_cloud
 
 POINTS = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.5], [-7.0, 0.0, 9.0]])
 NORMALS = np.array([[0.0, 0.0, 1.0], [0.6, 0.8, 0.0], [-1.0, 0.0, 0.0]])

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from tap.checkpoint import load_tensors
-from tap.compiling import compiled, plain_compiler_errors
 from tap.config import apply_overrides
 from tap.errors import TapError
 from tap.tasks.pretrain import PretrainConfig, pretrain
+from tap.training.checkpoint import load_tensors
+from tap.training.compiling import compiled, plain_compiler_errors
 
 
 class CompilerError(RuntimeError):

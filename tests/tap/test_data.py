@@ -13,12 +13,12 @@ from shards.errors import ShardError
 from shards.reader import ShardReader
 from shards.stores.store import open_store
 from shards.stream import Address
-from tap.augment import AugmentConfig
-from tap.collate import Batch, collate, shrink_factor
-from tap.data import DataConfig, SampleData, open_reader
 from tap.errors import TapError
-from tap.sampling import EVALUATION, EpochBatches, evaluation_batches, make_loader, plain_errors
-from tap.skipped import NUM_TOLD, Skipped
+from tap.loading.augment import AugmentConfig
+from tap.loading.collate import Batch, collate, shrink_factor
+from tap.loading.data import DataConfig, SampleData, open_reader
+from tap.loading.sampling import EVALUATION, EpochBatches, evaluation_batches, make_loader, plain_errors
+from tap.loading.skipped import NUM_TOLD, Skipped
 from tests.shards.damage import flip_bit
 
 CONFIG = DataConfig(num_points=100, num_views=2)

@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from tap.encoding import FourierEncoding
+from tap.network.encoding import FourierEncoding
 
 
 def test_no_octaves_leave_coordinates_as_they_are() -> None:

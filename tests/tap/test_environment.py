@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tap import environment
-from tap.checkpoint import read_json
-from tap.environment import write_environment
+from tap.training import environment
+from tap.training.checkpoint import read_json
+from tap.training.environment import write_environment
 
 
 def git(folder: Path, *arguments: str) -> str:

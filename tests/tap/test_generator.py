@@ -2,7 +2,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tap.generator import Generator, GeneratorConfig
+from tap.network.generator import Generator, GeneratorConfig
 
 
 def test_the_papers_generator() -> None:

@@ -3,7 +3,7 @@ import torch
 
 from tap.batch import Encoded
 from tap.errors import TapError
-from tap.heads import ClassificationHead
+from tap.network.heads import ClassificationHead
 
 
 def test_pools_the_class_token_and_the_maximum_of_real_tokens() -> None:

@@ -7,7 +7,7 @@ from render.rig import Viewpoint, load_rig, mvcnn12
 from tap.batch import PointBatch, ViewBatch
 from tap.errors import TapError
 from tap.losses import RegionLoss
-from tap.model import ModelConfig, TakeAPhoto, build_model
+from tap.network.model import ModelConfig, TakeAPhoto, build_model
 
 TINY = {
     "backbone": {

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tap.optim import flatten_state, is_decayed, learning_rate, parameter_groups, unflatten_state
+from tap.training.optim import flatten_state, is_decayed, learning_rate, parameter_groups, unflatten_state
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,16 @@ from render.rig import Viewpoint, cameras_around
 from shards.reader import ShardReader
 from shards.schema import Sample
 from shards.stream import Address
-from tap.checkpoint import FORMAT_VERSION, save_checkpoint
-from tap.clouds import Cloud
-from tap.collate import collate
-from tap.data import SampleData
 from tap.errors import TapError
-from tap.model import build_model
-from tap.photo import Photographer, errors_against, load_photographer
-from tap.photo_attention import looked_views, object_cells, spread_over_points
-from tap.sampling import EVALUATION
+from tap.loading.collate import collate
+from tap.loading.data import SampleData
+from tap.loading.sampling import EVALUATION
+from tap.network.model import build_model
+from tap.photos.attention import looked_views, object_cells, spread_over_points
+from tap.photos.clouds import Cloud
+from tap.photos.photographer import Photographer, errors_against, load_photographer
 from tap.tasks.pretrain import PretrainConfig
+from tap.training.checkpoint import FORMAT_VERSION, save_checkpoint
 
 SIZE = 32
 
@@ -78,7 +78,7 @@ def test_many_views_are_the_same_as_each_alone(
 ) -> None:
     taken, cameras = photographer.sampled(cloud), cameras_of(0, 50, 100, 150, 200)
     photos, attention = photographer.photograph(taken, cameras), photographer.attention(taken, cameras)
-    monkeypatch.setattr("tap.photo.VIEWS_AT_ONCE", 2)
+    monkeypatch.setattr("tap.photos.photographer.VIEWS_AT_ONCE", 2)
     np.testing.assert_allclose(photographer.photograph(taken, cameras), photos, atol=1e-5)
     np.testing.assert_allclose(photographer.attention(taken, cameras).weights, attention.weights, atol=1e-5)
 

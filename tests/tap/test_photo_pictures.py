@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tap.photo_pictures import Look, LookedView, draw_attention, draw_photos
+from tap.photos.pictures import Look, LookedView, draw_attention, draw_photos
 
 
 def flat(number: int, value: float, channels: int = 3, size: int = 16) -> np.ndarray:
@@ -30,7 +30,7 @@ def test_rows_of_views_stand_below_each_other(tmp_path: Path, channels: int) -> 
 
 
 def test_of_very_many_views_some_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tap.photo_pictures.MOST_SHOWN", 4)
+    monkeypatch.setattr("tap.photos.pictures.MOST_SHOWN", 4)
     for name, number in (("many", 12), ("four", 4)):
         draw_photos(tmp_path / f"{name}.png", {"generated": flat(number, 0.5)}, ["x"] * number, "")
     assert Image.open(tmp_path / "many.png").size == Image.open(tmp_path / "four.png").size

@@ -10,9 +10,9 @@ from render.camera import cell_centers, project
 from render.rig import Viewpoint, mvcnn12
 from tap.batch import Encoded, ViewBatch
 from tap.errors import TapError
-from tap.memory import MemoryBuilder
-from tap.photograph import Photograph, PhotographConfig, build_photograph, reference_photograph
-from tap.query import PARTS, QueryGenerator
+from tap.network.memory import MemoryBuilder
+from tap.network.photograph import Photograph, PhotographConfig, build_photograph, reference_photograph
+from tap.network.query import PARTS, QueryGenerator
 
 CONFIG = PhotographConfig(channels=16, layers=2, num_heads=2, drop_path=0.0, cells=7)
 

@@ -3,7 +3,7 @@ import torch
 
 from render.rig import Viewpoint, mvcnn12
 from tap.batch import PointBatch, ViewBatch
-from tap.model import ModelConfig, build_model
+from tap.network.model import ModelConfig, build_model
 from tap.presets import MODEL_PRESETS
 
 

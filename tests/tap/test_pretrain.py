@@ -20,12 +20,12 @@ from tap.batch import PointBatch, ViewBatch
 from tap.config import apply_overrides
 from tap.errors import TapError
 from tap.losses import RegionSums, region_sums
-from tap.task import Silent
 from tap.tasks.baseline import weighted_mean_images
 from tap.tasks.pictures import view_labels
 from tap.tasks.pretrain import PretrainConfig, pretrain
 from tap.tasks.tally import view_spread
 from tap.tasks.views import Evaluator
+from tap.training.task import Silent
 from tests.shards.damage import flip_bit
 
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from pydantic import BaseModel
 
-from tap.collate import collate
 from tap.config import apply_overrides
 from tap.errors import TapError
-from tap.fabric import build_fabric
-from tap.sampling import EpochBatches, make_loader
-from tap.step import StepBatches, step_seed
+from tap.loading.collate import collate
+from tap.loading.sampling import EpochBatches, make_loader
 from tap.tasks.pretrain import PretrainConfig
+from tap.training.fabric import build_fabric
+from tap.training.step import StepBatches, step_seed
 from tests.tap.ddp_gradients import build_task
 
 ROOT = Path(__file__).resolve().parent.parent.parent

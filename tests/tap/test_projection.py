@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from tap.batch import Encoded, ViewBatch
-from tap.photograph import PhotographConfig, build_photograph
-from tap.projection import ProjectedPhotograph, tokens_in_cells
+from tap.network.photograph import PhotographConfig, build_photograph
+from tap.network.projection import ProjectedPhotograph, tokens_in_cells
 
 CONFIG = PhotographConfig(kind="projection", channels=16, num_heads=2, pad_token=False, cells=4)
 

@@ -4,7 +4,7 @@ import torch
 
 from render.rig import Viewpoint, mvcnn12
 from tap.batch import ViewBatch
-from tap.query import PARTS, LearnedQueries, QueryGenerator, authors_views
+from tap.network.query import PARTS, LearnedQueries, QueryGenerator, authors_views
 
 
 def cameras(num_views: int = 3) -> ViewBatch:

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 from lightning.fabric import Fabric
 
-from tap import ranks
 from tap.errors import TapError
-from tap.ranks import Fate, PeerError, is_first_process, join, num_launched, one_fate, speaks_for_its_machine
+from tap.training import ranks
+from tap.training.ranks import Fate, PeerError, is_first_process, join, num_launched, one_fate, speaks_for_its_machine
 
 CUT_OFF = "[pair.cc:537] Connection closed by peer [127.0.0.1]:9999. This may indicate a remote failure of gloo"
 

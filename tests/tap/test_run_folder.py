@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tap.errors import TapError
-from tap.run_folder import Table, draw_curves, picture_of
+from tap.training.run_folder import Table, draw_curves, picture_of
 
 
 def test_rows_are_appended_and_cut(tmp_path: Path) -> None:

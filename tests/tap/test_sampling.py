@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tap.errors import TapError
-from tap.sampling import EVALUATION, EpochBatches, evaluation_batches, plain_errors
+from tap.loading.sampling import EVALUATION, EpochBatches, evaluation_batches, plain_errors
 
 
 def order(epoch: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -6,16 +6,16 @@ import pytest
 import torch
 from lightning.fabric import Fabric
 
-from tap.clock import Interrupts
 from tap.config import apply_overrides
 from tap.errors import TapError
-from tap.fabric import build_fabric
-from tap.run import Run
-from tap.sampling import EpochBatches
-from tap.session import Session, open_session, parameters_without_gradient
-from tap.step import StepBatches, as_numbers, step_seed, take_step
-from tap.task import Silent
+from tap.loading.sampling import EpochBatches
 from tap.tasks.pretrain import PretrainConfig, pretrain
+from tap.training.clock import Interrupts
+from tap.training.fabric import build_fabric
+from tap.training.run import Run
+from tap.training.session import Session, open_session, parameters_without_gradient
+from tap.training.step import StepBatches, as_numbers, step_seed, take_step
+from tap.training.task import Silent
 from tests.tap.ddp_gradients import build_task
 
 

@@ -18,13 +18,13 @@ from pydantic import BaseModel
 
 from shards.build import BuildOptions, build_shards
 from shards.reader import ShardReader
-from tap.checkpoint import load_state, load_weights
 from tap.config import apply_overrides
 from tap.errors import TapError
-from tap.model import build_model
+from tap.network.model import build_model
 from tap.tasks.classifier import ClassificationConfig
 from tap.tasks.pretrain import PretrainConfig, pretrain
 from tap.tasks.views import Evaluator
+from tap.training.checkpoint import load_state, load_weights
 from tests.shards import synthetic
 from tests.shards.damage import flip_bit
 from tests.tap import stream_rank

@@ -10,13 +10,13 @@ from shards.plan import Source
 from shards.reader import ShardReader
 from shards.schema import Sample
 from shards.stream import Address
-from tap.augment import AugmentConfig
 from tap.batch import ViewBatch
-from tap.collate import Batch, collate
-from tap.data import DataConfig, SampleData
 from tap.errors import TapError
-from tap.sampling import EVALUATION, evaluation_batches, make_loader
-from tap.surface import SurfaceBatch, read_surface
+from tap.loading.augment import AugmentConfig
+from tap.loading.collate import Batch, collate
+from tap.loading.data import DataConfig, SampleData
+from tap.loading.sampling import EVALUATION, evaluation_batches, make_loader
+from tap.loading.surface import SurfaceBatch, read_surface
 from tests.tap import spheres
 
 TARGETS = ("depth", "normal", "mask")

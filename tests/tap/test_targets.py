@@ -20,12 +20,12 @@ from tap.config import apply_overrides
 from tap.errors import TapError
 from tap.losses import TargetLoss, target_sums
 from tap.targets import TARGETS, channel_slices, image_kinds, num_channels
-from tap.task import Silent
 from tap.tasks.baseline import weighted_mean_images
 from tap.tasks.pictures import pictures_of
 from tap.tasks.pretrain import PretrainConfig, pretrain
 from tap.tasks.tally import Tally
 from tap.tasks.views import Evaluator
+from tap.training.task import Silent
 from tests.tap import spheres
 
 ALL = ("rgb", "depth", "normal", "mask")

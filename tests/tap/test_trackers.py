@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tap.checkpoint import read_json
 from tap.config import apply_overrides
 from tap.errors import TapError
-from tap.run import Run
 from tap.tasks.pretrain import PretrainConfig, pretrain
-from tap.trackers import start_trackers
+from tap.training.checkpoint import read_json
+from tap.training.run import Run
+from tap.training.trackers import start_trackers
 
 
 class Wandb(types.ModuleType):

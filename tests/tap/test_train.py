@@ -12,13 +12,13 @@ from safetensors.torch import save_file
 from torch import nn
 
 from shards.errors import ShardError
-from tap.checkpoint import load_state, load_tensors, read_json, write_json
-from tap.clock import deferred_interrupt
-from tap.collate import Batch
 from tap.config import apply_overrides
 from tap.errors import TapError
-from tap.task import Silent
+from tap.loading.collate import Batch
 from tap.tasks.pretrain import PretrainConfig, PretrainTask, pretrain
+from tap.training.checkpoint import load_state, load_tensors, read_json, write_json
+from tap.training.clock import deferred_interrupt
+from tap.training.task import Silent
 from tests.shards.damage import flip_bit
 
 ACCELERATORS = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}

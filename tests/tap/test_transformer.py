@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from tap.backbones.transformer import MiniPointNet, Transformer, TransformerConfig
 from tap.batch import PointBatch
 from tap.errors import TapError
-from tap.heads import ClassificationHead
+from tap.network.heads import ClassificationHead
 
 TINY = TransformerConfig(
     num_groups=16, group_size=8, radius=0.4, embed_hidden=(8, 8, 8), embed_channels=8, channels=12, depth=2, num_heads=2

@@ -8,16 +8,16 @@ from torch import Tensor
 
 from tap.backbones import BackboneConfig, build_backbone
 from tap.batch import PointBatch
-from tap.checkpoint import FORMAT_VERSION, load_tensors, save_checkpoint
 from tap.errors import TapError
-from tap.generator import GeneratorConfig
 from tap.interchange.export import export_run
 from tap.interchange.hub import load_backbone
 from tap.interchange.importing import import_weights
-from tap.model import ModelConfig, build_model
-from tap.photograph import PhotographConfig
+from tap.network.generator import GeneratorConfig
+from tap.network.model import ModelConfig, build_model
+from tap.network.photograph import PhotographConfig
 from tap.tasks.classification import finetune_classification
 from tap.tasks.classifier import ClassificationConfig
+from tap.training.checkpoint import FORMAT_VERSION, load_tensors, save_checkpoint
 
 SETTINGS = {"num_groups": 12, "group_size": 8, "radius": 0.4, "embed_hidden": (16, 16, 32), "embed_channels": 32}
 BACKBONE = BackboneConfig(name="transformer", settings=SETTINGS | {"channels": 48, "depth": 2, "num_heads": 3})

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from tap.backbones import BackboneConfig, build_backbone
-from tap.checkpoint import FORMAT_VERSION, save_checkpoint
 from tap.errors import TapError
 from tap.interchange.hub import load_backbone
+from tap.training.checkpoint import FORMAT_VERSION, save_checkpoint
 
 CONFIG = BackboneConfig(name="dgcnn", settings={"widths": (8, 8), "channels": 16, "num_neighbors": 4})
 

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 
 from tap.batch import PointBatch
-from tap.checkpoint import CONFIG, load_record, load_weights
 from tap.errors import TapError
 from tap.interchange.hub import load_backbone
 from tap.interchange.importing import ACCOUNT, import_weights
-from tap.model import ModelConfig, build_model
-from tap.query import authors_views
+from tap.network.model import ModelConfig, build_model
+from tap.network.query import authors_views
+from tap.training.checkpoint import CONFIG, load_record, load_weights
 
 Load = Callable[[str], tuple[dict[str, Tensor], dict[str, object]]]
 CONV = ["num_neighbors=[8,8,8,8]"]

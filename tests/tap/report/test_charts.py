@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from tap.report.charts import Series, chart
+from tap.training.report.charts import Series, chart
 
 
 def points(svg: str) -> list[tuple[float, float]]:

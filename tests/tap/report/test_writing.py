@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 from torch import nn
 
-from tap.checkpoint import write_json
 from tap.config import apply_overrides
 from tap.errors import TapError
-from tap.report import Picture, Section, Table, Text, write_report
-from tap.report.origins import nearest_preset
-from tap.run_folder import Table as CsvTable
 from tap.tasks import PRETRAIN_PRESETS
+from tap.training.checkpoint import write_json
+from tap.training.report import Picture, Section, Table, Text, write_report
+from tap.training.report.origins import nearest_preset
+from tap.training.run_folder import Table as CsvTable
 
 NASTY = "<script>alert('&')</script>"
 

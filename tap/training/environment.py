@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from tap.checkpoint import read_json, write_json
+from tap.training.checkpoint import read_json, write_json
 
 ENVIRONMENT = "environment.json"
 PACKAGES = ("tap3d", "torch", "numpy", "lightning", "pydantic", "safetensors")

@@ -8,21 +8,21 @@ from lightning.fabric import Fabric
 from torch import nn
 from torch.utils.data import DataLoader
 
-from tap import checkpoint
-from tap.clock import Clock, Interrupts
-from tap.collate import collate
-from tap.compiling import compiled
 from tap.errors import TapError
-from tap.fabric import Processes
-from tap.optim import load_optimizer, parameter_groups
-from tap.position import Position, load_position
-from tap.run import Run
-from tap.run_folder import EVALUATIONS, METRICS, Table
-from tap.sampling import EpochBatches, make_loader
-from tap.step import StepBatches
-from tap.task import Progress, Silent, Task
-from tap.trackers import Tracker, start_trackers
-from tap.train_config import TrainConfig
+from tap.loading.collate import collate
+from tap.loading.sampling import EpochBatches, make_loader
+from tap.training import checkpoint
+from tap.training.clock import Clock, Interrupts
+from tap.training.compiling import compiled
+from tap.training.fabric import Processes
+from tap.training.optim import load_optimizer, parameter_groups
+from tap.training.position import Position, load_position
+from tap.training.run import Run
+from tap.training.run_folder import EVALUATIONS, METRICS, Table
+from tap.training.step import StepBatches
+from tap.training.task import Progress, Silent, Task
+from tap.training.trackers import Tracker, start_trackers
+from tap.training.train_config import TrainConfig
 
 
 @dataclasses.dataclass

@@ -18,12 +18,12 @@ from shards.reader import ShardReader
 from shards.stores.cache import ShardCache
 from shards.stores.store import Location, is_url
 from shards.stream import Address, OnError, read_batch
-from tap.augment import AugmentConfig, augment
-from tap.collate import FloatArray, Item
 from tap.errors import TapError
-from tap.sampling import EVALUATION
-from tap.skipped import Skipped
-from tap.surface import read_surface
+from tap.loading.augment import AugmentConfig, augment
+from tap.loading.collate import FloatArray, Item
+from tap.loading.sampling import EVALUATION
+from tap.loading.skipped import Skipped
+from tap.loading.surface import read_surface
 
 UNLABELLED = -1
 NUM_SPARES = 16  # evenly over the set; one of them fills an evaluation batch whose samples are all damaged

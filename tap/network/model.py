@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from tap.backbones import Backbone, BackboneConfig, build_backbone
 from tap.batch import PointBatch, ViewBatch
 from tap.errors import TapError
-from tap.generator import Generator, GeneratorConfig
-from tap.photograph import Photograph, PhotographConfig, build_photograph
-from tap.projection import ProjectedPhotograph
+from tap.network.generator import Generator, GeneratorConfig
+from tap.network.photograph import Photograph, PhotographConfig, build_photograph
+from tap.network.projection import ProjectedPhotograph
 
 
 class ModelConfig(BaseModel, frozen=True, extra="forbid"):

@@ -32,7 +32,7 @@ class Look:
 
     Attributes:
         cell: (row, column).
-        spread: (P,) float32 in [0, 1], how much each point was looked at, see `tap.photo.spread_over_points`.
+        spread: (P,) float32 in [0, 1], how much each point was looked at, see `tap.photos.photographer.spread_over_points`.
         share: of all attention, that on the points' tokens, in [0, 1].
     """
 

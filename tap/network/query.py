@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from render.camera import cell_centers, nearest_to_origin, pixel_rays
 from tap.batch import ViewBatch
-from tap.encoding import FourierEncoding
+from tap.network.encoding import FourierEncoding
 
 PARTS = ("origin", "direction", "position")
 _WIDTHS = {"origin": 3, "direction": 3, "position": 2}

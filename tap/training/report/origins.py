@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tap.checkpoint import read_json
-from tap.environment import ENVIRONMENT
-from tap.report.sections import Section, Table, Text, told, words
+from tap.training.checkpoint import read_json
+from tap.training.environment import ENVIRONMENT
+from tap.training.report.sections import Section, Table, Text, told, words
 
 MISSING = object()
 

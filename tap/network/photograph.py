@@ -9,12 +9,12 @@ from typing import Literal, Self
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
-from tap.attention import CrossAttention, DropPath, GatedFeedForward, SelfAttention, rising_drop_path
 from tap.batch import Encoded, ViewBatch
 from tap.errors import TapError
-from tap.memory import MemoryBuilder
-from tap.projection import ProjectedPhotograph
-from tap.query import PARTS, LearnedQueries, QueryGenerator
+from tap.network.attention import CrossAttention, DropPath, GatedFeedForward, SelfAttention, rising_drop_path
+from tap.network.memory import MemoryBuilder
+from tap.network.projection import ProjectedPhotograph
+from tap.network.query import PARTS, LearnedQueries, QueryGenerator
 
 
 class PhotographConfig(BaseModel, frozen=True, extra="forbid"):
@@ -64,7 +64,7 @@ class PhotographConfig(BaseModel, frozen=True, extra="forbid"):
         """Cells along a side, h = w.
 
         Raises:
-            TapError: not set; `tap.model.ModelConfig` sets it.
+            TapError: not set; `tap.network.model.ModelConfig` sets it.
         """
         if self.cells is None:
             raise TapError("photograph.cells is not set; give a number, or let ModelConfig take it from the image size")
@@ -72,7 +72,7 @@ class PhotographConfig(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def query_parts(self) -> tuple[str, ...]:
-        """The parts that a query of lines is made of, in the order of `tap.query.PARTS`."""
+        """The parts that a query of lines is made of, in the order of `tap.network.query.PARTS`."""
         return tuple(part for part in PARTS if getattr(self, f"query_{part}"))
 
 

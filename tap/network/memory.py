@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tap.batch import Encoded
-from tap.encoding import FourierEncoding
+from tap.network.encoding import FourierEncoding
 
 
 class MemoryBuilder(nn.Module):

@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from shards.stream import Address
-from tap.collate import Batch
 from tap.errors import TapError
-from tap.optim import learning_rate
-from tap.sampling import EpochBatches
+from tap.loading.collate import Batch
+from tap.loading.sampling import EpochBatches
+from tap.training.optim import learning_rate
 
 if TYPE_CHECKING:
-    from tap.session import Session
+    from tap.training.session import Session
 
 
 class StepBatches(Sampler[list[Address]]):

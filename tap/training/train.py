@@ -1,7 +1,7 @@
 """The one training loop, for pre-training and for every fine-tuning task, on Lightning Fabric.
 
-Read top to bottom: fit, train an epoch, evaluate, save; `tap.session` sets up and `tap.step` takes a step. What is learned
-comes from a `Task`; devices, precision and processes come from Fabric. A run can be stopped at any step and goes on
+Read top to bottom: fit, train an epoch, evaluate, save; `session` sets up and `step` takes a step. What is learned comes
+from a `Task`; devices, precision and processes come from Fabric. A run can be stopped at any step and goes on
 bit-identically on the CPU: the state is weights, optimizer and counters, everything random is seeded by them, and the
 learning rate is a pure function of the step.
 """
@@ -14,18 +14,18 @@ from pathlib import Path
 import torch
 from lightning.fabric import Fabric
 
-from tap import checkpoint
-from tap.clock import deferred_interrupt, noted_interrupts
-from tap.compiling import plain_compiler_errors
-from tap.optim import flatten_state
-from tap.position import Position
-from tap.report import write_report
-from tap.run import Run
-from tap.run_folder import EVALUATIONS, Table, draw_curves, picture_of
-from tap.session import Session, open_session
-from tap.step import base_rate, take_step
-from tap.task import Progress, Task
-from tap.train_config import TrainConfig
+from tap.training import checkpoint
+from tap.training.clock import deferred_interrupt, noted_interrupts
+from tap.training.compiling import plain_compiler_errors
+from tap.training.optim import flatten_state
+from tap.training.position import Position
+from tap.training.report import write_report
+from tap.training.run import Run
+from tap.training.run_folder import EVALUATIONS, Table, draw_curves, picture_of
+from tap.training.session import Session, open_session
+from tap.training.step import base_rate, take_step
+from tap.training.task import Progress, Task
+from tap.training.train_config import TrainConfig
 
 __all__ = ["Session", "TrainConfig", "fit"]
 

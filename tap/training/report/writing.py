@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from shards.pages.page import escaped, fill_page
-from tap.checkpoint import CONFIG, read_json
-from tap.environment import ENVIRONMENT
 from tap.errors import TapError
-from tap.report.charts import Series, chart
-from tap.report.origins import environment_section, settings_section
-from tap.report.sections import Charts, Picture, Section, Table, Text, words
-from tap.run_folder import EVALUATIONS, METRICS, picture_of
-from tap.run_folder import Table as CsvTable
-from tap.task import Reporting, Task
+from tap.training.checkpoint import CONFIG, read_json
+from tap.training.environment import ENVIRONMENT
+from tap.training.report.charts import Series, chart
+from tap.training.report.origins import environment_section, settings_section
+from tap.training.report.sections import Charts, Picture, Section, Table, Text, words
+from tap.training.run_folder import EVALUATIONS, METRICS, picture_of
+from tap.training.run_folder import Table as CsvTable
+from tap.training.task import Reporting, Task
 
 REPORT, RESULT, BASELINE = "report.html", "result.json", "baseline_"
 TITLES = {"pretrain": "Pre-training", "classification": "Fine-tuning for classification"}
@@ -30,7 +30,7 @@ def write_report(out: Path, task: Task | None = None) -> Path:
 
     Args:
         out: the run folder; needs ``config.json``, all else is shown as far as it is there.
-        task: tells the number of parameters, and its own sections where it is `tap.task.Reporting`.
+        task: tells the number of parameters, and its own sections where it is `tap.training.task.Reporting`.
 
     Returns:
         The file.
@@ -59,7 +59,7 @@ def write_report(out: Path, task: Task | None = None) -> Path:
         "tiles": _tiles(training, evaluations),
         "sections": "".join(section.html() for section in sections),
     }
-    page = fill_page("report.html", ["page.css", "report.css"], [], parts, "tap.report")
+    page = fill_page("report.html", ["page.css", "report.css"], [], parts, "tap.training.report")
     temporary = out / f".{REPORT}.tmp"
     try:
         temporary.write_bytes(page)

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from tap.checkpoint import read_json, write_json
 from tap.errors import TapError
-from tap.run import Run
+from tap.training.checkpoint import read_json, write_json
+from tap.training.run import Run
 
 
 class Tracker(Protocol):

@@ -8,11 +8,11 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from shards.stream import IntArray
-from tap.collate import Batch
-from tap.data import SampleData
+from tap.loading.collate import Batch
+from tap.loading.data import SampleData
 
 if TYPE_CHECKING:
-    from tap.report.sections import Section
+    from tap.training.report.sections import Section
 
 Metrics = dict[str, float | str]
 
@@ -60,7 +60,7 @@ class Task(Protocol):
 
 @runtime_checkable
 class Reporting(Protocol):
-    """A task that has more to show in ``report.html`` than every task has; see `tap.report.sections` for the blocks."""
+    """A task that has more to show in ``report.html`` than every task has; `tap.training.report.sections` has the blocks."""
 
     def report_sections(self, out: Path) -> "list[Section]":
         """Sections made of what lies in the run folder."""

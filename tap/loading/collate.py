@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from torch.utils.data import get_worker_info
 
 from tap.batch import PointBatch, ViewBatch
-from tap.buffers import Buffers, Lent
 from tap.errors import TapError
-from tap.surface import SurfaceBatch, SurfaceImages, collate_surfaces
+from tap.loading.buffers import Buffers, Lent
+from tap.loading.surface import SurfaceBatch, SurfaceImages, collate_surfaces
 from tap.targets import RGB_ALONE
 
 FloatArray = npt.NDArray[np.float32]
@@ -73,8 +73,8 @@ class Batch:
         valid: (B,) bool, false at samples that only fill up the batch. Losses and metrics leave them out; batch norm in
             training does not, so they weigh in its means (as the copies that they are of other samples of the batch).
         problems: what was wrong with damaged samples that others stand in for, one line each.
-        mark: of the block of shared memory that the images lie in, see `tap.buffers`; None where they lie elsewhere. Images
-            that are sent to a further process without their batch have to be cloned.
+        mark: of the block of shared memory that the images lie in, see `tap.loading.buffers`; None where they lie
+            elsewhere. Images that are sent to a further process without their batch have to be cloned.
         surface: depth and normals of the views, or None.
     """
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from tap.checkpoint import load_tensors
 from tap.errors import TapError
+from tap.training.checkpoint import load_tensors
 
 UNTOUCHED = "untouched"
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from tap.checkpoint import (
+from tap.config import differing_keys
+from tap.errors import TapError
+from tap.training.checkpoint import (
     CONFIG,
     FORMAT_VERSION,
     find_checkpoint,
@@ -16,10 +18,8 @@ from tap.checkpoint import (
     load_record,
     write_json,
 )
-from tap.config import differing_keys
-from tap.environment import write_environment
-from tap.errors import TapError
-from tap.ranks import is_first_process
+from tap.training.environment import write_environment
+from tap.training.ranks import is_first_process
 
 # What may change between a run and its continuation, because no number of a run on an undamaged set depends on it (but for
 # rounding, where another device, compiler or point operation computes it).

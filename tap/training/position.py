@@ -5,9 +5,9 @@ from pathlib import Path
 
 from pydantic import NonNegativeInt, TypeAdapter, ValidationError
 
-from tap.checkpoint import STATE, load_state
 from tap.errors import TapError
-from tap.task import Metrics
+from tap.training.checkpoint import STATE, load_state
+from tap.training.task import Metrics
 
 
 @dataclasses.dataclass

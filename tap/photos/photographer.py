@@ -17,16 +17,16 @@ from torch import Tensor
 from render.camera import Cameras
 from shards.schema import Sample, image_name
 from tap.batch import PointBatch, ViewBatch
-from tap.checkpoint import find_checkpoint, load_record, load_weights
-from tap.clouds import Cloud
-from tap.collate import Item, collate
 from tap.config import validated
 from tap.errors import TapError
+from tap.loading.collate import Item, collate
+from tap.loading.surface import read_surface
 from tap.losses import target_sums
-from tap.model import TakeAPhoto, build_model
-from tap.surface import read_surface
+from tap.network.model import TakeAPhoto, build_model
+from tap.photos.clouds import Cloud
 from tap.targets import TargetName, image_kinds
 from tap.tasks.pretrain_config import PretrainConfig
+from tap.training.checkpoint import find_checkpoint, load_record, load_weights
 
 FloatArray = npt.NDArray[np.float32]
 VIEWS_AT_ONCE = 24  # bounds the memory of a rig of hundreds of views
@@ -79,7 +79,7 @@ class Photographer:
         """As many points as the model was trained on.
 
         Args:
-            cloud: P points in the world frame, see `tap.clouds.centred`.
+            cloud: P points in the world frame, see `tap.photos.clouds.centred`.
             seed: of what is drawn.
 
         Returns:

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tap.cloud_columns import Columns, pcd_columns, ply_columns, ply_elements
 from tap.errors import TapError
+from tap.photos.columns import Columns, pcd_columns, ply_columns, ply_elements
 
 UpAxis = Literal["y", "z"]
 FloatArray = npt.NDArray[np.floating[Any]]

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from render.camera import project
-from tap.attention import DropPath, GatedFeedForward, SelfAttention, rising_drop_path
 from tap.batch import Encoded, ViewBatch
-from tap.encoding import FourierEncoding
-from tap.memory import MemoryBuilder
-from tap.query import flat_rotation
+from tap.network.attention import DropPath, GatedFeedForward, SelfAttention, rising_drop_path
+from tap.network.encoding import FourierEncoding
+from tap.network.memory import MemoryBuilder
+from tap.network.query import flat_rotation
 
 if TYPE_CHECKING:
-    from tap.photograph import PhotographConfig
+    from tap.network.photograph import PhotographConfig
 
 
 def tokens_in_cells(centers: Tensor, mask: Tensor | None, views: ViewBatch, cells: int, image_size: int) -> Tensor:

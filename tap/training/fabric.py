@@ -13,9 +13,9 @@ from lightning.fabric.strategies import DDPStrategy
 from torch import nn
 
 from tap.errors import TapError
-from tap.ranks import join, num_launched
+from tap.training.ranks import join, num_launched
 
-# The first process alone computes mean images and final scores; a dead process is noticed long before (`tap.ranks`).
+# The first process alone computes mean images and final scores; a dead process is noticed long before (`tap.training.ranks`).
 PATIENCE = datetime.timedelta(hours=6)
 
 

@@ -1,4 +1,4 @@
-"""Which cells of a photo to show, and how much each of them looked at each point; made ready for `tap.photo_pictures`.
+"""Which cells of a photo to show, and how much each of them looked at each point; made ready for `tap.photos.pictures`.
 
 Legend: P points, V views, G tokens, h w cells.
 """
@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 
 from render.camera import Cameras, project
-from tap.clouds import Cloud
 from tap.errors import TapError
-from tap.photo import Attention, FloatArray
-from tap.photo_pictures import Look, LookedView
+from tap.photos.clouds import Cloud
+from tap.photos.photographer import Attention, FloatArray
+from tap.photos.pictures import Look, LookedView
 
 NUM_VIEWS, NUM_CELLS = 4, 3  # shown where none are named
 
@@ -27,7 +27,7 @@ def looked_views(
     views: Sequence[int] = (),
     cells: Sequence[tuple[int, int]] = (),
 ) -> dict[int, LookedView]:
-    """Some views with some of their cells, for `tap.photo_pictures.draw_attention`.
+    """Some views with some of their cells, for `tap.photos.pictures.draw_attention`.
 
     Args:
         attention: of the photos.

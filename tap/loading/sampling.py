@@ -16,7 +16,7 @@ from shards.reader import ShardReader
 from shards.stores.store import is_url
 from shards.stream import Address, BatchPlan, IntArray
 from tap.errors import TapError
-from tap.ranks import one_fate
+from tap.training.ranks import one_fate
 
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}
 EVALUATION = -1  # the epoch whose draws are fixed: nothing depends on how long the run has trained
@@ -137,7 +137,7 @@ def make_loader(
 def plain_errors() -> Iterator[None]:
     """One-line errors: without the traceback that a loader worker wraps around them; a disk that takes no more is one too.
 
-    Where several processes train together, one of them raises its error and the others `tap.ranks.PeerError`.
+    Where several processes train together, one of them raises its error and the others `tap.training.ranks.PeerError`.
     """
     with one_fate():
         try:

@@ -73,7 +73,7 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Charts:
-    """Curves side by side, see `tap.report.charts`.
+    """Curves side by side, see `tap.training.report.charts`.
 
     Attributes:
         charts: SVG elements, safe as they are.

@@ -1,0 +1,1 @@
+"""How a run goes: the one training loop, its processes, checkpoints, tables, trackers and report."""
