@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tap.backbones.inputs import WIDTHS, Inputs, point_inputs
-from tap.backbones.shared_mlp import SharedLayer, check_size, neighbor_max
+from tap.backbones.shared_mlp import SharedLayer, check_size, layer_dtype, neighbor_max
 from tap.batch import Encoded, Level, PointBatch
-from tap.ops import group, nearest_neighbors
+from tap.ops import group_add, nearest_neighbors
 
 
 class DGCNNConfig(BaseModel, frozen=True, extra="forbid"):
@@ -49,8 +49,11 @@ class EdgeConvolution(nn.Module):
         """Features (B, N, C in) and neighbours (B, N, K) int64 to (B, N, C out)."""
         # The layer is linear in (f_i, f_j - f_i), so it is computed once a point and not once a neighbour.
         for_own, for_difference = self.layer.linear.weight.chunk(2, dim=1)
-        own = F.linear(features, for_own - for_difference)  # (B, N, C out)
-        edges = group(F.linear(features, for_difference), around) + own[:, :, None]  # (B, N, K, C out)
+        dtype = layer_dtype(features)
+        with torch.autocast(features.device.type, enabled=False):  # it would round both parts of the difference
+            features = features.float()
+            own = F.linear(features, for_own - for_difference)  # (B, N, C out)
+            edges = group_add(F.linear(features, for_difference), around, own, dtype)  # (B, N, K, C out)
         pooled = neighbor_max(self.layer.norm(edges.flatten(0, 2)), edges.shape[:3])  # (B N, C out)
         return self.layer.activate(pooled).view(*features.shape[:2], -1)
 

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tap.backbones.inputs import WIDTHS, Inputs, point_inputs
-from tap.backbones.shared_mlp import SharedLayer, check_size, neighbor_max, sample_level
+from tap.backbones.shared_mlp import SharedLayer, check_size, layer_dtype, neighbor_max, sample_level
 from tap.batch import Encoded, Level, PointBatch
-from tap.ops import gather, group, nearest_neighbors
+from tap.ops import gather, group_add, nearest_neighbors, offset_variance
 
 EPSILON = 1e-5  # added to the spread of a cloud's neighbourhoods before it divides them
 LEAST_VARIANCE = 1e-20  # a cloud of equal points: the root has a finite slope there
@@ -108,9 +108,7 @@ class Stage(nn.Module):
         """Points (B, N, 3), features (B, N, C in), mask to centers (B, G, 3), their features (B, G, C), their mask."""
         chosen, centers, kept = sample_level(points, mask, points.shape[1] // self.stride)
         around = nearest_neighbors(points, centers, self.num_neighbors, mask)  # (B, G, K)
-        own = gather(features, chosen)  # (B, G, C in)
-        offsets = group(features, around) - own[:, :, None]  # (B, G, K, C in)
-        edges = self._transferred(offsets, own, kept)  # (B, G, K, C)
+        edges = self._transferred(features, chosen, around, kept)  # (B, G, K, C)
         rows = self.transfer.norm(edges.flatten(0, 2))  # (B G K, C)
         for block in cast("list[ResidualBlock]", [*self.pre]):
             rows = block.unactivated(self.transfer.activate(rows))
@@ -119,16 +117,21 @@ class Stage(nn.Module):
             pooled = block(pooled)
         return centers, pooled.view(*centers.shape[:2], -1), kept
 
-    def _transferred(self, offsets: Tensor, own: Tensor, kept: Tensor | None) -> Tensor:
+    def _transferred(self, features: Tensor, chosen: Tensor, around: Tensor, kept: Tensor | None) -> Tensor:
         """The first layer on (scale offset / spread + shift, own), before its norm: (B, G, K, C).
 
-        What does not depend on the neighbour is computed once a center: the layer on its own features and on the shift.
+        It is linear, so it is computed once a point and once a center, and not once a neighbour.
         """
+        dtype = layer_dtype(features)
         for_offset, for_own = self.transfer.linear.weight.chunk(2, dim=1)
-        per_center = F.linear(own, for_own) + for_offset @ self.affine_shift  # (B, G, C)
-        edges = F.linear(offsets, for_offset * self.affine_scale)  # (B, G, K, C)
-        scale = 1.0 / (_spread(offsets, kept) + EPSILON)  # (B,)
-        return torch.addcmul(per_center.to(edges.dtype)[:, :, None], edges, scale.to(edges.dtype)[:, None, None, None])
+        with torch.autocast(features.device.type, enabled=False):  # it would round both parts of the difference
+            features = features.float()
+            own = gather(features, chosen)  # (B, G, C in)
+            variance = offset_variance(features, around, own, kept).clamp(min=LEAST_VARIANCE)  # (B,)
+            scaled = features / (variance.sqrt() + EPSILON)[:, None, None]
+            offsets = F.linear(scaled, for_offset * self.affine_scale)  # (B, N, C)
+            center = F.linear(own, for_own) + for_offset @ self.affine_shift - gather(offsets, chosen)  # (B, G, C)
+            return group_add(offsets, around, center, dtype)
 
 
 class PointMLP(nn.Module):
@@ -195,15 +198,3 @@ class PointMLPElite(PointMLP):
     """
 
     config_class: ClassVar[type[BaseModel]] = PointMLPEliteConfig
-
-
-def _spread(offsets: Tensor, kept: Tensor | None) -> Tensor:
-    """Standard deviation of all numbers of each cloud, (B, G, K, C) to (B,) float32; neighbourhoods of real centers only."""
-    offsets = offsets.float()
-    if kept is None:
-        return offsets.flatten(1).var(1).clamp(min=LEAST_VARIANCE).sqrt()
-    weight = kept[:, :, None, None].to(offsets.dtype)  # (B, G, 1, 1)
-    count = weight.sum((1, 2, 3)) * offsets.shape[2] * offsets.shape[3]  # (B,)
-    mean = (offsets * weight).sum((1, 2, 3)) / count.clamp(min=1)
-    squares = ((offsets - mean[:, None, None, None]).square() * weight).sum((1, 2, 3))
-    return (squares / (count - 1).clamp(min=1)).clamp(min=LEAST_VARIANCE).sqrt()

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tap.errors import TapError
-from tap.ops import farthest_point_sampling, gather
+from tap.ops import farthest_point_sampling, gather, group_max
 
 Activation = Literal["relu", "leaky_relu"]
 
@@ -49,7 +49,13 @@ def neighbor_max(rows: Tensor, shape: tuple[int, ...]) -> Tensor:
     the whole gradient.
     """
     batch, num_centers, num_neighbors = shape
-    return rows.view(batch * num_centers, num_neighbors, rows.shape[-1]).max(1).values
+    return group_max(rows.view(batch * num_centers, num_neighbors, rows.shape[-1]))
+
+
+def layer_dtype(features: Tensor) -> torch.dtype:
+    """The type in which a linear layer would answer for ``features`` here: autocast's where it is on, else their own."""
+    kind = features.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else features.dtype
 
 
 def sample_level(points: Tensor, mask: Tensor | None, num_samples: int) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tap.batch import Encoded, Level, PointBatch
 from tap.errors import TapError
 from tap.network.attention import DropPath, FeedForward, SelfAttention, rising_drop_path
-from tap.ops import ball_query, farthest_point_sampling, gather, group, nearest_neighbors
+from tap.ops import ball_query, farthest_point_sampling, gather, group, group_max, nearest_neighbors
 
 
 class TransformerConfig(BaseModel, frozen=True, extra="forbid"):
@@ -92,10 +92,9 @@ class MiniPointNet(nn.Module):
 def _pool(rows: Tensor, size: int) -> Tensor:
     """Maximum over each ``size`` rows: (rows, C) to (rows / size, C).
 
-    A padded ball holds equal rows; `max` sends the gradient to one of them, where `amax` would share it out at several
-    times the cost. The sum, and so the gradient of every parameter, is the same.
+    A padded ball holds equal rows, one of which takes the gradient; shared out, its sum would be the same.
     """
-    return rows.view(-1, size, rows.shape[-1]).max(1).values
+    return group_max(rows.view(-1, size, rows.shape[-1]))
 
 
 class Block(nn.Module):

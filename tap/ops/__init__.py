@@ -2,7 +2,7 @@
 
 `tap.ops.reference` defines each in plain torch; compiled loops on the CPU, Triton on CUDA and pytorch3d give the same, and
 `set_backend` or `use` chooses among them. Indices carry no gradients and are found in float32, under autocast too;
-`gather` and `interpolate` have gradients. Legend: B batch, N points, G centers, S samples, K neighbours, C channels.
+the others have gradients. Legend: B batch, N points, G centers, S samples, K neighbours, C channels.
 """
 
 import torch
@@ -19,8 +19,11 @@ __all__ = [
     "farthest_point_sampling",
     "gather",
     "group",
+    "group_add",
+    "group_max",
     "interpolate",
     "nearest_neighbors",
+    "offset_variance",
     "set_backend",
     "three_nearest",
     "use",
@@ -123,6 +126,67 @@ def gather(features: Tensor, index: Tensor) -> Tensor:
 def group(features: Tensor, index: Tensor) -> Tensor:
     """`gather` under the name that it has for neighbourhoods: (B, N, C) by index (B, G, K) to (B, G, K, C)."""
     return gather(features, index)
+
+
+def group_add(features: Tensor, index: Tensor, shift: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Neighbourhoods plus one row of each center, differentiable in both; sums are made before they are rounded.
+
+    Args:
+        features: (B, N, C) floating.
+        index: (B, G, K) int64 in [0, N).
+        shift: (B, G, C), dtype of ``features``.
+        dtype: of the result; None for that of ``features``.
+
+    Returns:
+        (B, G, K, C).
+
+    Raises:
+        TapError: the index reaches outside of [0, N); on CUDA torch's own error.
+    """
+    shape = (*index.shape[:2], features.shape[-1])
+    if features.ndim != 3 or index.ndim != 3 or len(features) != len(index) or shift.shape != shape:
+        found = [tuple(tensor.shape) for tensor in (features, index, shift)]
+        raise TapError(
+            f"group_add: features {found[0]}, index {found[1]}, shift {found[2]}; "
+            "expected (B, N, C), (B, G, K), (B, G, C)"
+        )
+    return backend_for(features.device).group_add(features, index, shift, dtype or features.dtype)
+
+
+def group_max(rows: Tensor) -> Tensor:
+    """Maximum over the neighbours, (R, K, C) to (R, C), differentiable: one of equals takes the whole gradient."""
+    if rows.ndim != 3 or not rows.shape[1]:
+        raise TapError(f"group_max: rows {tuple(rows.shape)}; expected (R, K, C), K at least 1")
+    return backend_for(rows.device).group_max(rows)
+
+
+def offset_variance(features: Tensor, index: Tensor, own: Tensor, kept: Tensor | None = None) -> Tensor:
+    """Unbiased variance of all numbers of each cloud's offsets, neighbours less centers, differentiable in both.
+
+    Args:
+        features: (B, N, C) floating.
+        index: (B, G, K) int64 in [0, N).
+        own: (B, G, C) of the centers, dtype of ``features``.
+        kept: (B, G) bool, true at centers that count; None means all.
+
+    Returns:
+        (B,) in the dtype of ``features``; 0 where no center counts.
+
+    Raises:
+        TapError: the index reaches outside of [0, N); on CUDA torch's own error.
+    """
+    fits = features.ndim == 3 and index.ndim == 3 and len(features) == len(index)
+    if (
+        not fits
+        or own.shape != (*index.shape[:2], features.shape[-1])
+        or (kept is not None and kept.shape != own.shape[:2])
+    ):
+        found = [None if tensor is None else tuple(tensor.shape) for tensor in (features, index, own, kept)]
+        raise TapError(
+            f"offset_variance: features {found[0]}, index {found[1]}, own {found[2]}, kept {found[3]}; "
+            "expected (B, N, C), (B, G, K), (B, G, C), and for kept (B, G)"
+        )
+    return backend_for(features.device).offset_variance(features, index, own, kept)
 
 
 def three_nearest(points: Tensor, centers: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -35,6 +35,15 @@ class PointOps(Protocol):
     def interpolate(self, features: Tensor, index: Tensor, weight: Tensor) -> Tensor:
         """(B, G, C), (B, N, K), (B, N, K) to (B, N, C)."""
 
+    def group_add(self, features: Tensor, index: Tensor, shift: Tensor, dtype: torch.dtype) -> Tensor:
+        """(B, N, C), (B, G, K), (B, G, C) to (B, G, K, C) of ``dtype``."""
+
+    def group_max(self, rows: Tensor) -> Tensor:
+        """(R, K, C) to (R, C)."""
+
+    def offset_variance(self, features: Tensor, index: Tensor, own: Tensor, kept: Tensor | None) -> Tensor:
+        """(B, N, C), (B, G, K), (B, G, C), (B, G) or None to (B,)."""
+
 
 BACKENDS: dict[str, PointOps] = {
     "reference": reference,

@@ -12,10 +12,20 @@ from torch import Tensor
 
 from render.farthest import sample_clouds
 from tap.ops import kernels, reference
-from tap.ops.rows import gather, interpolate
+from tap.ops.neighborhoods import group_add, group_max, offset_variance
+from tap.ops.rows import array, gather, interpolate
 from tap.ops.threads import share_out
 
-__all__ = ["ball_query", "farthest_point_sampling", "gather", "interpolate", "nearest_neighbors"]
+__all__ = [
+    "ball_query",
+    "farthest_point_sampling",
+    "gather",
+    "group_add",
+    "group_max",
+    "interpolate",
+    "nearest_neighbors",
+    "offset_variance",
+]
 
 
 def farthest_point_sampling(points: Tensor, num_samples: int, mask: Tensor | None) -> Tensor:
@@ -39,7 +49,7 @@ def nearest_neighbors(points: Tensor, centers: Tensor, num_neighbors: int, mask:
 @torch.library.custom_op("tap::farthest_point_sampling", mutates_args=(), device_types="cpu")
 def _farthest(points: Tensor, num_samples: int, mask: Tensor | None) -> Tensor:
     indices = points.new_empty((len(points), num_samples), dtype=torch.int64)
-    cloud, real, found = _array(points), _mask_array(points, mask), indices.numpy()
+    cloud, real, found = array(points), _mask_array(points, mask), indices.numpy()
 
     def sample(part: slice) -> None:
         found[part] = sample_clouds(cloud[part], real[part], num_samples)
@@ -51,7 +61,7 @@ def _farthest(points: Tensor, num_samples: int, mask: Tensor | None) -> Tensor:
 @torch.library.custom_op("tap::ball_query", mutates_args=(), device_types="cpu")
 def _ball(points: Tensor, centers: Tensor, radius: float, num_neighbors: int, mask: Tensor | None) -> Tensor:
     indices = points.new_empty((*centers.shape[:2], num_neighbors), dtype=torch.int64)
-    cloud, middle, real, found = _array(points), _array(centers), _mask_array(points, mask), indices.numpy()
+    cloud, middle, real, found = array(points), array(centers), _mask_array(points, mask), indices.numpy()
     limit = np.float32(reference.squared_radius(radius))
     share_out(len(points), lambda part: kernels.query_balls(cloud[part], middle[part], real[part], limit, found[part]))
     return indices
@@ -62,7 +72,7 @@ def _nearest(points: Tensor, centers: Tensor, num_neighbors: int, mask: Tensor |
     indices = points.new_empty((*centers.shape[:2], num_neighbors), dtype=torch.int64)
     real, found = _mask_array(points, mask), indices.numpy()
     if points.shape[-1] == reference.EXACT_CHANNELS:
-        cloud, middle = _array(points), _array(centers)
+        cloud, middle = array(points), array(centers)
         share_out(len(points), lambda part: kernels.nearest_points(cloud[part], middle[part], real[part], found[part]))
         return indices
     # One cloud's distances at a time stay in the cache; torch spreads each product over its threads by itself.
@@ -92,9 +102,5 @@ def _nearest_fake(points: Tensor, centers: Tensor, num_neighbors: int, mask: Ten
     return points.new_empty((*centers.shape[:2], num_neighbors), dtype=torch.int64)
 
 
-def _array(tensor: Tensor) -> Any:
-    return tensor.contiguous().numpy()
-
-
 def _mask_array(points: Tensor, mask: Tensor | None) -> Any:
-    return np.ones(points.shape[:2], np.bool_) if mask is None else _array(mask)
+    return np.ones(points.shape[:2], np.bool_) if mask is None else array(mask)

@@ -11,9 +11,18 @@ import torch
 from torch import Tensor
 
 from tap.ops import reference
-from tap.ops.reference import gather, interpolate
+from tap.ops.reference import gather, group_add, group_max, interpolate, offset_variance
 
-__all__ = ["ball_query", "farthest_point_sampling", "gather", "interpolate", "nearest_neighbors"]
+__all__ = [
+    "ball_query",
+    "farthest_point_sampling",
+    "gather",
+    "group_add",
+    "group_max",
+    "interpolate",
+    "nearest_neighbors",
+    "offset_variance",
+]
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]

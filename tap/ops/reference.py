@@ -60,6 +60,28 @@ def interpolate(features: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     return (gather(features, index) * weight[..., None]).sum(2).to(features.dtype)  # (B, N, C)
 
 
+def group_add(features: Tensor, index: Tensor, shift: Tensor, dtype: torch.dtype) -> Tensor:
+    """`tap.ops.group_add`."""
+    return (gather(features, index) + shift[:, :, None]).to(dtype)  # (B, G, K, C)
+
+
+def group_max(rows: Tensor) -> Tensor:
+    """`tap.ops.group_max`."""
+    return rows.max(1).values
+
+
+def offset_variance(features: Tensor, index: Tensor, own: Tensor, kept: Tensor | None) -> Tensor:
+    """`tap.ops.offset_variance`."""
+    offsets = gather(features, index) - own[:, :, None]  # (B, G, K, C)
+    if kept is None:
+        return offsets.flatten(1).var(1)
+    weight = kept[:, :, None, None].to(offsets.dtype)  # (B, G, 1, 1)
+    count = weight.sum((1, 2, 3)) * offsets.shape[2] * offsets.shape[3]  # (B,)
+    mean = (offsets * weight).sum((1, 2, 3)) / count.clamp(min=1)
+    squares = ((offsets - mean[:, None, None, None]).square() * weight).sum((1, 2, 3))
+    return squares / (count - 1).clamp(min=1)
+
+
 def squared_distances(points: Tensor, centers: Tensor, mask: Tensor | None = None) -> Tensor:
     """Squared distance of each center to each point, by the rule that all ways of finding neighbours share.
 

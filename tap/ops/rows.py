@@ -38,7 +38,7 @@ def interpolate(features: Tensor, index: Tensor, weight: Tensor) -> Tensor:
 def _take_rows(features: Tensor, index: Tensor) -> Tensor:
     """Rows (B, R, C) of features (B, N, C) by index (B, R)."""
     rows = features.new_empty((*index.shape, features.shape[-1]))
-    _run(row_kernels.take_rows, _bits(features), _array(index), _bits(rows))
+    run(row_kernels.take_rows, bits(features), array(index), bits(rows))
     return rows
 
 
@@ -48,7 +48,7 @@ def _add_rows(rows: Tensor, index: Tensor, num_points: int) -> Tensor:
     wide = torch.promote_types(rows.dtype, torch.float32)  # a sum of many rows in bfloat16 would stand still
     sums = rows.new_zeros((len(rows), num_points, rows.shape[-1]), dtype=wide)
     kernel = row_kernels.add_bfloat16_rows if rows.dtype == torch.bfloat16 else row_kernels.add_rows
-    _run(kernel, sums.numpy(), _array(index), _bits(rows))
+    run(kernel, sums.numpy(), array(index), bits(rows))
     return sums.to(rows.dtype)
 
 
@@ -56,7 +56,7 @@ def _add_rows(rows: Tensor, index: Tensor, num_points: int) -> Tensor:
 def _mix_rows(features: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     """Sums (B, N, C) of the rows of features (B, G, C) at index (B, N, K), times weight (B, N, K)."""
     rows = features.new_empty((*index.shape[:2], features.shape[-1]))
-    _run(row_kernels.mix_rows, _array(features), _array(index), _array(weight), rows.numpy())
+    run(row_kernels.mix_rows, array(features), array(index), array(weight), rows.numpy())
     return rows
 
 
@@ -64,8 +64,8 @@ def _mix_rows(features: Tensor, index: Tensor, weight: Tensor) -> Tensor:
 def _mix_rows_gradients(gradient: Tensor, features: Tensor, index: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of `_mix_rows` for its features and its weight."""
     for_features, for_weight = features.new_zeros(features.shape), weight.new_empty(weight.shape)
-    given = [_array(tensor) for tensor in (features, index, weight, gradient)]
-    _run(row_kernels.mix_rows_gradients, *given, for_features.numpy(), for_weight.numpy())
+    given = [array(tensor) for tensor in (features, index, weight, gradient)]
+    run(row_kernels.mix_rows_gradients, *given, for_features.numpy(), for_weight.numpy())
     return for_features, for_weight
 
 
@@ -120,8 +120,8 @@ _add_rows.register_autograd(_add_rows_backward, setup_context=_keep_index)
 _mix_rows.register_autograd(_mix_rows_backward, setup_context=_keep_inputs)
 
 
-def _run(kernel: Callable[..., bool], *arrays: Any) -> None:
-    """A kernel on slices of all arrays along the clouds; the first array says how many rows a cloud has."""
+def run(kernel: Callable[..., bool], *arrays: Any) -> None:
+    """Run a kernel on slices of all arrays along the clouds; the first array says how many rows a cloud has."""
     outside: list[slice] = []
 
     def work(part: slice) -> None:
@@ -133,11 +133,12 @@ def _run(kernel: Callable[..., bool], *arrays: Any) -> None:
         raise TapError(f"gather: the index reaches outside of the {arrays[0].shape[1]} rows of a cloud")
 
 
-def _array(tensor: Tensor) -> Any:
+def array(tensor: Tensor) -> Any:
+    """The same memory as an array, or a copy's where the tensor is strided."""
     return tensor.contiguous().numpy()
 
 
-def _bits(tensor: Tensor) -> Any:
+def bits(tensor: Tensor) -> Any:
     """The same memory as an array; bfloat16, which numpy lacks, as integers to be copied."""
     tensor = tensor.contiguous()
     return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tap.backbones.dgcnn import DGCNN, DGCNNConfig
+from tap.backbones.dgcnn import DGCNN, DGCNNConfig, EdgeConvolution
 from tap.backbones.inputs import point_inputs
 from tap.backbones.pointmlp import PointMLP, PointMLPConfig
-from tap.backbones.pointnet2 import PointNet2, PointNet2Config
+from tap.backbones.pointnet2 import PointNet2, PointNet2Config, SetAbstraction
 from tap.backbones.shared_mlp import SharedLayer
 from tap.batch import PointBatch
 from tap.errors import TapError
@@ -126,6 +126,28 @@ def test_pointmlp_is_residual_layers_on_normalised_neighbourhoods(points: Tensor
         place, features = centers, hidden
     torch.testing.assert_close(encoded.tokens, features, atol=2e-5, rtol=1e-4)
     assert torch.equal(encoded.centers, place)
+
+
+@pytest.mark.parametrize("name", ["dgcnn", "pointnet2"])
+def test_half_the_digits_do_not_blur_the_differences_of_neighbours(name: str) -> None:
+    # At 100 a bfloat16 moves in steps of a half, and neighbours lie a hundredth apart: each must be subtracted before.
+    points = 100.0 + 0.01 * torch.arange(8.0)[None, :, None].expand(1, 8, 3).contiguous()
+    stage: nn.Module
+    if name == "dgcnn":
+        stage = EdgeConvolution(3, 3).eval()
+        nn.init.zeros_(stage.layer.linear.weight).detach()[:, 3:] = torch.eye(3)
+    else:
+        stage = SetAbstraction(3, (3,), 1, 1.0, 8).eval()
+        nn.init.zeros_(stage.get_submodule("layers.0.linear").get_parameter("weight")).detach()[:, :3] = torch.eye(3)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        if name == "dgcnn":
+            found = stage(points, nearest_neighbors(points, points, 8, None))
+            expected = points.amax(1, keepdim=True) - points
+        else:
+            centers, found, _ = stage(points, points, None)
+            expected = points.amax(1, keepdim=True) - centers
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), expected, atol=1e-4, rtol=0.01)
 
 
 def test_stages_must_agree_in_number() -> None:

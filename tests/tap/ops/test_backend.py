@@ -13,8 +13,11 @@ from tap.ops import (
     farthest_point_sampling,
     gather,
     group,
+    group_add,
+    group_max,
     interpolate,
     nearest_neighbors,
+    offset_variance,
     set_backend,
     three_nearest,
     use,
@@ -87,7 +90,9 @@ def everything(points: Tensor, features: Tensor) -> Tensor:
     ball = group(features, ball_query(points, centers, 0.5, 4)).amax(2)
     alike = group(features, nearest_neighbors(features, own, 3)).sum(2)
     back = interpolate(near + ball + alike, *three_nearest(points, centers))
-    return back.square().mean()
+    rows = group_add(features, nearest_neighbors(points, centers, 4), own, torch.bfloat16)
+    spread = offset_variance(features, nearest_neighbors(points, centers, 4), own)
+    return back.square().mean() + group_max(rows.flatten(0, 1)).float().mean() + spread.mean()
 
 
 def test_compiled_models_keep_the_operations_whole() -> None:
