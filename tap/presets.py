@@ -30,7 +30,7 @@ SMALL_SETTINGS: Mapping[str, Mapping[str, Any]] = {
         "num_neighbors": (16, 16, 16),
         "strides": (4, 2, 2),
     },
-    "pointmlp_elite": {"inputs": "xyz", "num_neighbors": (12, 12, 12, 12)},
+    "pointmlp_elite": {"inputs": "xyz", "num_neighbors": (12, 12, 12, 12), "strides": (4, 2, 2, 1)},
     # 64 balls of radius .2 cover a surface in the unit sphere: its farthest point centers lie about .2 apart, and a ball
     # holds 10 points on a sphere and about 40 on a slender object.
     "transformer": {
