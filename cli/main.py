@@ -28,12 +28,6 @@ app.command(epilog="Example: tap render ModelNet40/ --out shards --up z --worker
 app.command(epilog="Example: tap rigs mvcnn80 --projection perspective --out rig.png")(rigs)
 app.command(epilog="Example: tap show shards --out look")(show)
 app.add_typer(shards_app, name="shards")
-app.command(epilog="Example: tap ablations")(ablations)
-app.command(epilog="Example: tap photo chair.obj --run runs/tap --rig mvcnn12 --attention")(photo)
-app.command(epilog="Example: tap import-weights pointmlp.pth --backbone pointmlp --out weights/pointmlp")(
-    import_weights
-)
-app.command(epilog="Example: tap export runs/tap --out my-backbone")(export)
 
 
 @app.command(epilog="Example: tap pretrain shards --out runs/tap --set train.epochs=100")
@@ -108,6 +102,14 @@ def classification(
     classification_run(
         shards, out, init, preset, config, settings or [], resume, devices=devices, compile=compile_model
     )
+
+
+app.command(epilog="Example: tap ablations")(ablations)
+app.command(epilog="Example: tap photo chair.obj --run runs/tap --rig mvcnn12 --attention")(photo)
+app.command(epilog="Example: tap import-weights pointmlp.pth --backbone pointmlp --out weights/pointmlp")(
+    import_weights
+)
+app.command(epilog="Example: tap export runs/tap --out my-backbone")(export)
 
 
 @app.command(epilog="Example: tap demo --out demo")

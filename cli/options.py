@@ -3,13 +3,20 @@
 import math
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change any setting, e.g. --set train.epochs=3; may be repeated."),
+
+def _settings(example: str, which: str = "any setting") -> Any:
+    """The option --set with an example that the command knows."""
+    return typer.Option("--set", metavar="KEY=VALUE", help=f"Change {which}, e.g. --set {example}; may be repeated.")
+
+
+Set = Annotated[list[str] | None, _settings("train.epochs=3")]
+RenderSet = Annotated[list[str] | None, _settings("image_size=112")]
+ImportSet = Annotated[
+    list[str] | None, _settings("backbone.settings.num_groups=128", "what shapes of tensors do not tell")
 ]
 Config = Annotated[
     Path | None, typer.Option("--config", help="TOML file of settings; --set and other options win.", metavar="FILE")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.errors import reported
-from cli.options import Config, Set, Shards, finite, on_this_machine
+from cli.options import Config, RenderSet, Shards, finite, on_this_machine
 
 drawn = functools.partial(typer.Option, rich_help_panel="What is drawn")
 
@@ -122,7 +122,7 @@ def render(
         ),
     ] = None,
     config: Config = None,
-    settings: Set = None,
+    settings: RenderSet = None,
 ) -> None:
     """Render posed views of every mesh below SRC into webdataset shards.
 

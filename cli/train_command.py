@@ -59,7 +59,7 @@ def pretrain_run(
         config = configured(config, config_file, overrides)
         if targets is not None:
             names = ", ".join(f'"{name.strip()}"' for name in targets.split(","))
-            config = apply_overrides(config, [f"targets=[{names}]"])
+            config = apply_overrides(config, [f"targets=[{names}]"], "--targets")
         config = _placed(config, devices, compile)
         with TrainProgress(is_first_process()) as progress:
             result = pretrain(shards, out, config, resume=resume, progress=progress)

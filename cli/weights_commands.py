@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from cli.errors import reported
-from cli.options import Set, on_this_machine
+from cli.options import ImportSet, on_this_machine
 
 if TYPE_CHECKING:
     from tap.interchange.translation import Account
@@ -30,7 +30,7 @@ def import_weights(
     prefix: Annotated[
         str | None, typer.Option(help="Look only at tensors whose names start so.", show_default=False)
     ] = None,
-    settings: Set = None,
+    settings: ImportSet = None,
 ) -> None:
     """Read a checkpoint of Take-A-Photo's authors, of Point-BERT or of Point-MAE.
 

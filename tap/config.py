@@ -4,6 +4,7 @@ The config models themselves stand beside the code that they configure.
 """
 
 import difflib
+import itertools
 import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,13 +17,17 @@ from tap.errors import TapError
 
 Config = TypeVar("Config", bound=BaseModel)
 
+SETTLED: Mapping[str, Sequence[str]] = {"photograph.cells": ("image_size", "generator.strides")}
+"""A setting that a config works out where it is None and then stores, and the settings beside it that decide it."""
 
-def apply_overrides(config: Config, overrides: Sequence[str]) -> Config:
+
+def apply_overrides(config: Config, overrides: Sequence[str], where: str = "--set") -> Config:
     """A changed copy of a config.
 
     Args:
         config: any config of this package.
         overrides: each ``a.b=value``; the value is a TOML or JSON literal, or else plain text.
+        where: the option that they come from, for errors.
 
     Raises:
         TapError: one line naming the override; an unknown key comes with the nearest known one.
@@ -31,9 +36,9 @@ def apply_overrides(config: Config, overrides: Sequence[str]) -> Config:
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key.strip():
-            raise TapError(f"--set {override}: expected key=value, for example train.epochs=3")
+            raise TapError(f"{where} {override}: expected key=value, for example train.epochs=3")
         changes[key.strip()] = parse_value(text.strip())
-    return _changed(config, changes, "--set")
+    return _changed(config, changes, where)
 
 
 def load_config(file: Path, base: Config) -> Config:
@@ -50,7 +55,7 @@ def load_config(file: Path, base: Config) -> Config:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise TapError(f"{file}: cannot be read as TOML: {error}") from error
-    return _changed(base, dict(_flatten(content)), str(file))
+    return _changed(base, dict(flatten(content)), str(file))
 
 
 def configured(base: Config, file: Path | None, overrides: Sequence[str]) -> Config:
@@ -88,12 +93,21 @@ def parse_value(text: str) -> Any:
 
 def differing_keys(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
     """The dotted keys in which two dumped configs differ, with both values."""
-    left, right = dict(_flatten(first)), dict(_flatten(second))
+    left, right = dict(flatten(first)), dict(flatten(second))
     return [
         f"{key} ({left.get(key)!r} and {right.get(key)!r})"
         for key in sorted(left.keys() | right.keys())
         if left.get(key) != right.get(key)
     ]
+
+
+def flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted names and values of a nested config; an empty mapping counts as a value."""
+    for key, value in content.items():
+        if isinstance(value, Mapping) and value:
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _changed(config: Config, changes: Mapping[str, Any], where: str) -> Config:
@@ -109,7 +123,19 @@ def _changed(config: Config, changes: Mapping[str, Any], where: str) -> Config:
         if not isinstance(node, dict) or last not in node:
             raise TapError(f"{where}: unknown key {key!r}; the nearest known one is {_nearest(key, content)!r}")
         node[last] = value
+    _unsettle(content, changes)
     return validated(type(config), content, where)
+
+
+def _unsettle(content: Mapping[str, Any], changes: Mapping[str, Any]) -> None:
+    """Takes back what the config had worked out from values that now change, so that it is worked out anew."""
+    for settled, causes in SETTLED.items():
+        for key, cause in itertools.product(changes, causes):
+            if f".{key}".endswith(f".{cause}"):
+                name = key.removesuffix(cause) + settled
+                node, last = _node_of(content, name), name.rpartition(".")[2]
+                if name not in changes and isinstance(node, dict):
+                    node[last] = None
 
 
 def _node_of(content: Mapping[str, Any], key: str) -> Any:
@@ -128,14 +154,6 @@ def _names_settings(content: Mapping[str, Any], key: str, value: Any) -> bool:
 
 
 def _nearest(key: str, content: Mapping[str, Any]) -> str:
-    known = [name for name, _ in _flatten(content)]
+    known = [name for name, _ in flatten(content)]
     same_leaf = [name for name in known if name.split(".")[-1] == key.split(".")[-1]]
     return difflib.get_close_matches(key, same_leaf or known, n=1, cutoff=0.0)[0]
-
-
-def _flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in content.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -3,7 +3,6 @@
 `tap.training.checkpoint` reads it as it reads a checkpoint of a run, and `stored_backbone` says what it holds.
 """
 
-import importlib.metadata
 import os
 import shutil
 import sys
@@ -18,7 +17,8 @@ from torch import Tensor
 from tap.backbones import BackboneConfig
 from tap.config import validated
 from tap.errors import TapError
-from tap.training.checkpoint import CONFIG, FORMAT_VERSION, MODEL, write_json
+from tap.training.checkpoint import CONFIG, FORMAT_VERSION, MODEL, flush, write_json
+from tap.training.environment import package_version
 
 
 def write_folder(
@@ -46,7 +46,7 @@ def write_folder(
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise TapError(f"{out}: exists; choose another --out")
     temporary = out.with_name(f".{out.name}.tmp-{os.getpid()}")
-    record = {"format_version": FORMAT_VERSION, "package_version": _package_version(), **facts}
+    record = {"format_version": FORMAT_VERSION, "package_version": package_version(), **facts}
     try:
         temporary.mkdir(parents=True)
         write_json(temporary / CONFIG, record)
@@ -56,7 +56,7 @@ def write_folder(
         for name, source in (copies or {}).items():
             shutil.copyfile(source, temporary / name)
         for path in (*sorted(temporary.iterdir()), temporary):
-            _flush(path)
+            flush(path)
         temporary.rename(out)
     except (OSError, SafetensorError) as error:
         raise TapError(f"{out}: cannot be written: {error}; free space or choose another --out") from error
@@ -89,18 +89,3 @@ def stored_backbone(record: Mapping[str, Any], where: Path, foreign: bool = Fals
 
 def _plain(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().contiguous().clone()  # tensors of the file share no memory
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _package_version() -> str:
-    try:
-        return importlib.metadata.version("tap3d")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

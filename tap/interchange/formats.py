@@ -112,9 +112,17 @@ def check_backbone(where: str, tensors: Mapping[str, Tensor], backbone: str) -> 
     shares = {name: _share(tensors, name) for name in BACKBONE_RULES}
     best = max(shares, key=lambda name: (shares[name], name == backbone))
     if shares[backbone] < 0.5 < shares[best]:
-        raise TapError(f"{where}: holds the tensors of a {best}, not of a {backbone}; give --backbone {best}")
+        raise TapError(
+            f"{where}: holds the tensors of a {best}, not of a {backbone}, such as {_foreign(tensors, backbone)}; give "
+            f"--backbone {best}"
+        )
     if shares[backbone] == 0:
         example = next(iter(tensors), "nothing")
+        if example.startswith("backbone."):  # as our own models call it
+            raise TapError(
+                f"{where}: looks like weights of tap's own, which need no import; give the folder of the run to --init of tap "
+                "finetune, or to tap export"
+            )
         raise TapError(
             f"{where}: none of its {len(tensors)} tensors is of a {backbone} of {TAP}, {POINT_BERT} or {POINT_MAE}; the "
             f"first is {example}; name the part to take with --prefix"
@@ -147,6 +155,13 @@ def read_settings(kind: Format, backbone: str, tensors: Mapping[str, Tensor]) ->
     name, times, more = first.get(backbone, ("embedding.net.0.weight", 1, 0))
     width = (shapes[name][1] - more) // times if len(shapes.get(name, ())) > 1 else 0
     return settings | next(({"inputs": inputs} for inputs, number in WIDTHS.items() if number == width), {})
+
+
+def _foreign(tensors: Mapping[str, Tensor], backbone: str) -> str:
+    """The first tensor of the part that holds a backbone that is none of this backbone's."""
+    prefix = recognise(tensors, backbone).prefix
+    own = (name.removeprefix(prefix) for name in tensors if name.startswith(prefix))
+    return next((f"{prefix}{name}" for name in own if not known_share([name], BACKBONE_RULES[backbone])), "them all")
 
 
 def _share(tensors: Mapping[str, Tensor], backbone: str) -> float:

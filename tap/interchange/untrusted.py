@@ -7,6 +7,7 @@ tensors and plain containers alone; `ALLOWED` adds the few harmless names that p
 import argparse
 import collections
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,9 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
     if file.suffix == ".safetensors":
         return dict(load_tensors(file))
     try:
-        with torch.serialization.safe_globals([(found, name) for name, found in ALLOWED.items()]):
+        allowed = torch.serialization.safe_globals([(found, name) for name, found in ALLOWED.items()])
+        with warnings.catch_warnings(), allowed:
+            warnings.simplefilter("ignore", UserWarning)  # of an unusual pickle protocol: what matters is raised
             content = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
         raise TapError(f"{file}: cannot be read: {error}") from error
@@ -71,8 +74,10 @@ def _explain(error: Exception) -> str:
             f"names {named[1]}, which is not on the list of what may be built, so nothing of it was run; "
             "it is cut off there, or its owner should save the state_dict alone"
         )
-    lines = str(error).splitlines()
-    reason = lines[0][:160] if lines and lines[0] else type(error).__name__
+    # Around what went wrong torch puts advice: how to switch the allow-list off, and whom to tell of its own errors.
+    own = re.search(r"WeightsUnpickler error: (.*)", str(error))
+    lines = (own[1] if own else str(error)).partition(". This is an internal")[0].splitlines()
+    reason = lines[0][:160].strip() if lines and lines[0].strip() else type(error).__name__
     return f"cannot be read as a checkpoint of torch: {reason}; it may be cut off, or no checkpoint"
 
 

@@ -198,8 +198,8 @@ def shrink_factor(stored: int, wanted: int) -> int:
     """How many stored pixels make one wanted pixel along a side; `TapError` if that is no whole number."""
     if wanted > stored or stored % wanted:
         raise TapError(
-            f"the stored views are {stored} px, the model draws {wanted} px; that must divide the stored size: "
-            f"render at a multiple of {wanted}, or set model.image_size"
+            f"the stored views are {stored} px, the model draws {wanted} px, which must divide the stored size; "
+            f"set model.image_size to {stored} or its half, or render at a multiple of {wanted} px"
         )
     return stored // wanted
 

@@ -13,13 +13,14 @@ from lightning.fabric import Fabric
 from shards.stores.store import Location
 from shards.stream import IntArray
 from tap.backbones import BackboneConfig
-from tap.config import differing_keys, validated
+from tap.config import differing_keys
 from tap.errors import TapError
+from tap.interchange.folder import stored_backbone
 from tap.loading.data import SampleData, open_reader
 from tap.loading.sampling import plain_errors
 from tap.tasks.classifier import ClassificationConfig, ClassificationTask, default_backbone
 from tap.tasks.scores import RESULT, Scores, predict, write_result
-from tap.tasks.split import check_label, cut_share, data_account, labelled_samples
+from tap.tasks.split import check_backbone, check_label, cut_share, data_account, labelled_samples
 from tap.training.checkpoint import find_checkpoint, has_checkpoint, load_record, load_weights, read_json
 from tap.training.fabric import build_fabric
 from tap.training.report import write_report
@@ -66,6 +67,7 @@ def finetune_classification(
     account = data_account(shards, config.train_split, config.test_split)
     test_data = None if finished else _open_test(shards, config, account)
     task = ClassificationTask(config, data, train, validation, init is not None)
+    check_backbone(task.model, data, train)
     if init is not None and not continued:  # before the folder is opened, so that a damaged file leaves none behind
         load_weights(task.model.get_submodule("backbone"), init, "backbone.")
     counts = {"train": len(train), "validation": len(validation)}
@@ -138,17 +140,12 @@ def _resolve_backbone(wanted: BackboneConfig | None, init: Path | None) -> Backb
     """The backbone of a run: the wanted one, which must be that of the run to start from."""
     if init is None:
         return wanted or default_backbone()
-    config = load_record(find_checkpoint(init)).get("config")
-    model = config.get("model", config) if isinstance(config, dict) else None
-    stored = model.get("backbone") if isinstance(model, dict) else None
-    if not isinstance(stored, dict):
-        raise TapError(f"{init}: its config names no backbone; give a pre-training or fine-tuning run")
-    found = validated(BackboneConfig, stored, f"{init}: config.json")
+    found = stored_backbone(load_record(find_checkpoint(init)), init)
     if wanted is not None and wanted != found:
         differences = differing_keys(found.model_dump(), wanted.model_dump())
         raise TapError(
             f"{init}: its backbone is not the wanted one, in {', '.join(differences[:3])} (run and wanted); "
-            "leave backbone out to take that of the run"
+            "give the --preset of its backbone, or leave the backbone out to take that of the run"
         )
     return found
 

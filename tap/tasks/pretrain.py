@@ -22,7 +22,7 @@ from tap.losses import TargetLoss, with_channels
 from tap.network.model import build_model
 from tap.targets import RGB_ALONE, channel_slices, image_kinds
 from tap.tasks.pretrain_config import LossConfig, PretrainConfig
-from tap.tasks.split import cut_share, data_account, epoch_order
+from tap.tasks.split import check_backbone, cut_share, data_account, epoch_order
 from tap.tasks.views import Evaluator
 from tap.training.fabric import build_fabric
 from tap.training.run import open_run
@@ -136,14 +136,15 @@ def pretrain(
     probe = SampleData(eval_reader, config.data, seed, "all", skipped=data.skipped, images=images)
     for dataset, indices in ((data, train), (probe, held_out)):  # before any training
         _check_samples(dataset, indices, config)
-    perceptual = _perceptual(config.loss)
+    evaluator = Evaluator(config, reader, train, eval_reader, held_out, eval_name, data.skipped)
+    task = PretrainTask(config, data, train, evaluator, _perceptual(config.loss))
+    check_backbone(task.model, data, train)
     account = data_account(shards, config.train_split, *([] if eval_reader is reader else [config.eval_split]))
     facts = {"shards": str(shards), "evaluated_on": eval_name, "render": dict(reader.config)}
     run = open_run(out, "pretrain", config, account, resume, facts)
     fabric = build_fabric(config.train.accelerator, config.train.devices, config.train.precision)
-    evaluator = Evaluator(config, reader, train, eval_reader, held_out, eval_name, data.skipped)
     evaluator.prepare(fabric, out, run.resumed is not None, progress)
-    position = fit(fabric, PretrainTask(config, data, train, evaluator, perceptual), config.train, run, progress)
+    position = fit(fabric, task, config.train, run, progress)
     metrics: Metrics = position.metrics
     return {
         "metrics": metrics,

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from shards.errors import ShardError
 from shards.reader import ShardReader
@@ -12,6 +14,7 @@ from shards.record import read_manifest
 from shards.stores.store import Location, open_store
 from shards.stream import Address, IntArray
 from tap.errors import TapError
+from tap.loading.collate import collate
 from tap.loading.data import UNLABELLED, SampleData
 from tap.loading.sampling import EVALUATION, fetch_ahead
 
@@ -69,6 +72,19 @@ def check_label(data: SampleData, index: int, label: int) -> None:
     """Raises `TapError` where a sample has no class."""
     if label == UNLABELLED:
         raise TapError(f"{data.reader.store.location}: sample {data.reader.key(index)} has no class; label all of them")
+
+
+def check_backbone(model: nn.Module, data: SampleData, indices: IntArray) -> None:
+    """Takes a sample through a model's ``backbone``: clouds that it cannot take are met here, before any training.
+
+    Raises:
+        TapError: they are too small, or lack what it reads of each point.
+    """
+    batch = collate([next(data.readable(indices))]).point_batch()
+    backbone, was_training = model.get_submodule("backbone"), model.training
+    with torch.no_grad():
+        backbone.eval()(batch)  # running statistics stay as they are
+    backbone.train(was_training)
 
 
 def cut_share(labels: Sequence[int], share: float, seed: int) -> tuple[IntArray, IntArray]:

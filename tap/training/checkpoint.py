@@ -59,8 +59,8 @@ def save_checkpoint(
         if optimizer is not None:
             save_file(_savable(optimizer), temporary / OPTIMIZER)
         for file in sorted(temporary.iterdir()):
-            _flush(file)
-        _flush(temporary)
+            flush(file)
+        flush(temporary)
         _replace(temporary, folder)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -171,6 +171,12 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
+def flush(path: Path) -> None:
+    """Keeps a file, or the names in a folder, through a power cut."""
+    with _descriptor(path) as descriptor:
+        os.fsync(descriptor)
+
+
 def _savable(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     # A clone each: safetensors refuses tensors that share memory.
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
@@ -201,13 +207,8 @@ def _replace(temporary: Path, folder: Path) -> None:
         shutil.rmtree(previous, ignore_errors=True)
         folder.rename(previous)
     temporary.rename(folder)
-    _flush(folder.parent)
+    flush(folder.parent)
     shutil.rmtree(previous, ignore_errors=True)
-
-
-def _flush(path: Path) -> None:
-    with _descriptor(path) as descriptor:
-        os.fsync(descriptor)
 
 
 @contextlib.contextmanager

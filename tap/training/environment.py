@@ -15,7 +15,7 @@ from tap.training.checkpoint import read_json, write_json
 
 ENVIRONMENT = "environment.json"
 PACKAGES = ("tap3d", "torch", "numpy", "lightning", "pydantic", "safetensors")
-_FOLDER = Path(__file__).resolve().parent.parent
+_FOLDER = Path(__file__).resolve().parents[2]  # that the packages stand in
 _VARYING = ("started_at", "command", "earlier")
 
 
@@ -68,6 +68,14 @@ def environment() -> dict[str, Any]:
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "started_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def package_version() -> str:
+    """Of this package, ``not installed`` where it runs from a folder alone."""
+    try:
+        return importlib.metadata.version("tap3d")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _lasting(content: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """A run folder: opened once for a new run or for its continuation, with a record of what the run is."""
 
 import dataclasses
-import importlib.metadata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from tap.training.checkpoint import (
     load_record,
     write_json,
 )
-from tap.training.environment import write_environment
+from tap.training.environment import package_version, write_environment
 from tap.training.ranks import is_first_process
 
 # What may change between a run and its continuation, because no number of a run on an undamaged set depends on it (but for
@@ -73,7 +72,7 @@ def open_run(
     """
     record = {
         "format_version": FORMAT_VERSION,
-        "package_version": _package_version(),
+        "package_version": package_version(),
         "task": task,
         "config": config.model_dump(mode="json"),
         "data": dict(data),
@@ -127,10 +126,3 @@ def _with_defaults(stored: Any, kind: type[BaseModel]) -> Any:
         return kind.model_validate(stored).model_dump(mode="json")
     except ValidationError:
         return stored
-
-
-def _package_version() -> str:
-    try:
-        return importlib.metadata.version("tap3d")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

@@ -1,8 +1,8 @@
 """How long, how fast and where a run trains: the settings of the training loop."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 
 class TrainConfig(BaseModel):
@@ -40,3 +40,9 @@ class TrainConfig(BaseModel):
     trackers: tuple[Literal["tensorboard", "wandb"], ...] = Field(
         (), description="Where metrics go beside metrics.csv; each is an extra of the package."
     )
+
+    @field_validator("trackers", mode="before")
+    @classmethod
+    def _separate(cls, value: Any) -> Any:
+        """Text such as ``tensorboard`` or ``tensorboard,wandb`` names one or several."""
+        return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value

@@ -25,7 +25,7 @@ def invoke(runner: CliRunner, *arguments: str | Path) -> Result:
     [
         (["--preset", "small/transfomer"], "the nearest is 'small/transformer'; name one of paper/"),
         (["--ablation", "F9"], "'F9' is unknown"),
-        (["--targets", "rgb,depths"], "depths"),
+        (["--targets", "rgb,depths"], "error: --targets: targets.1: Input should be 'rgb'"),
         (["--set", "train.epoch=3"], "the nearest known one is 'train.epochs'"),
         (["--set", "train.epochs"], "expected key=value"),
         (["--set", "train.epochs=none"], "train.epochs"),

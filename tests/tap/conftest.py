@@ -103,7 +103,7 @@ def write_set(folder: Path, splits: dict[str, int], first_seed: dict[str, int] |
                 relative = f"{category}/{split}/{number}"
                 key = relative.replace("/", "_")
                 sources.append(Source(str(seed + place * count + number), relative, category, split, key))
-    build_shards(sources, make_sample, folder, {"rig": "test"}, BuildOptions(samples_per_shard=4))
+    build_shards(sources, make_sample, folder, {"rig": "test"}, BuildOptions(samples_per_shard=4, num_workers=0))
     return folder
 
 

@@ -229,6 +229,9 @@ def test_another_backbone_than_the_runs_is_refused(
 def test_too_little_data_is_said(shards: Path, tmp_path: Path, classification_config: ClassificationConfig) -> None:
     with pytest.raises(TapError, match=r"stores 256 points, data\.num_points asks for 300"):
         finetune_classification(shards, tmp_path, apply_overrides(classification_config, ["data.num_points=300"]))
+    with pytest.raises(TapError, match="transformer: clouds of 8 points cannot give 12 tokens"):
+        finetune_classification(shards, tmp_path / "run", apply_overrides(classification_config, ["data.num_points=8"]))
+    assert not (tmp_path / "run").exists()
     with pytest.raises(TapError, match="in batches of 1 "):
         finetune_classification(shards, tmp_path, apply_overrides(classification_config, ["train.batch_size=1"]))
     with pytest.raises(TapError, match=r"12 samples to train on .* each of 7 devices"):

@@ -54,6 +54,32 @@ def test_unknown_key_names_the_nearest(option: str, nearest: str) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "cells"),
+    [
+        (["model.image_size=64"], 4),
+        (["model.generator.strides=[4,2,2,2]", "model.image_size=224"], 7),
+        (["model.generator.strides=[4,2,2]"], 7),
+    ],
+)
+def test_cells_follow_a_changed_size(options: list[str], cells: int) -> None:
+    changed = apply_overrides(PRETRAIN_PRESETS["small/transformer"](), options)
+    assert changed.model.photograph.cells == cells
+    again = apply_overrides(changed, ["model.image_size=448"])
+    assert again.model.photograph.cells == 448 * cells // changed.model.image_size
+
+
+def test_cells_that_somebody_gives_beside_the_size_must_fit() -> None:
+    with pytest.raises(TapError, match=r"set photograph\.cells to 4"):
+        apply_overrides(PRETRAIN_PRESETS["small/dgcnn"](), ["model.image_size=64", "model.photograph.cells=7"])
+
+
+@pytest.mark.parametrize("text", ["tensorboard", '["tensorboard"]'])
+def test_one_tracker_needs_no_list(text: str) -> None:
+    changed = apply_overrides(PRETRAIN_PRESETS["small/dgcnn"](), [f"train.trackers={text}"])
+    assert changed.train.trackers == ("tensorboard",)
+
+
 def test_what_a_model_says_of_itself_is_told_as_it_is() -> None:
     class Pair(BaseModel):
         low: int = 0

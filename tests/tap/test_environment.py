@@ -24,6 +24,10 @@ def test_versions_command_and_machine_are_told(tmp_path: Path, monkeypatch: pyte
     assert content["earlier"] == []
 
 
+def test_the_folder_asked_is_the_one_that_holds_the_package() -> None:
+    assert Path(__file__).resolve().parents[2] == environment._FOLDER
+
+
 def test_the_commit_and_whether_files_differ_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "_FOLDER", tmp_path.resolve())
     assert environment.environment()["commit"] is None

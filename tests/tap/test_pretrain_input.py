@@ -27,6 +27,11 @@ from tests.tap import spheres
         ("data.num_views=5", "stores 4 views"),
         ("train_split=nowhere", "no split 'nowhere'"),
         ("eval_split=val", "no split 'val'; it has test, train"),
+        ("data.num_points=8", "transformer: clouds of 8 points cannot give 12 tokens; sample more points a cloud"),
+        (
+            "model.backbone.name=dgcnn model.backbone.settings.inputs=xyz_normal",
+            "inputs xyz_normal: the clouds come with",
+        ),
         ("targets=rgb,depth", "stores no depth images; render with --channels depth, or leave depth out of targets"),
     ],
 )
@@ -34,7 +39,7 @@ def test_what_does_not_fit_is_said_before_any_training(
     option: str, message: str, shards: Path, tmp_path: Path, pretrain_config: PretrainConfig
 ) -> None:
     with pytest.raises((TapError, ShardError), match=re.escape(message)) as error:
-        pretrain(shards, tmp_path / "run", apply_overrides(pretrain_config, [option]))
+        pretrain(shards, tmp_path / "run", apply_overrides(pretrain_config, option.split()))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "run").exists()
 

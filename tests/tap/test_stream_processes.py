@@ -57,7 +57,7 @@ def keys_and_ranks(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str],
     folder = tmp_path_factory.mktemp("streams")
     build_shards(
         stream_rank.uneven_sources(), stream_rank.uneven_sample, folder / "set", {"rig": "mvcnn12"},
-        BuildOptions(samples_per_shard=8), failure_types=(synthetic.SourceError,),
+        BuildOptions(samples_per_shard=8, num_workers=0), failure_types=(synthetic.SourceError,),
     )  # fmt: skip
     processes = [start("tests.tap.stream_rank", folder / "set", rank, folder / f"{rank}.json") for rank in range(3)]
     for process in processes:

@@ -160,4 +160,6 @@ def _short(value: float) -> str:
     for size, unit in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= 10 * size or (abs(value) >= size and value % size == 0):
             return f"{value / size:g}{unit}"
+    if abs(value) >= 1e3:  # 1,500 rather than 1.5e+03
+        return f"{value:,.0f}"
     return f"{value:.3g}" if value else "0"

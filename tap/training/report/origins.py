@@ -1,12 +1,13 @@
 """Where a run comes from, as sections of its report: settings beside the nearest preset, and the environment."""
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from tap.config import flatten
 from tap.training.checkpoint import read_json
 from tap.training.environment import ENVIRONMENT
 from tap.training.report.sections import Section, Table, Text, told, words
@@ -45,10 +46,10 @@ def nearest_preset(
     Returns:
         Its name, and the dotted keys that differ with the preset's value and the config's; None where one lacks the key.
     """
-    right = dict(_flat(config))
+    right = dict(flatten(config))
     found = []
     for name, preset in sorted(presets.items()):
-        left = dict(_flat(preset().model_dump(mode="json")))
+        left = dict(flatten(preset().model_dump(mode="json")))
         keys = [key for key in sorted(left.keys() | right.keys()) if left.get(key, MISSING) != right.get(key, MISSING)]
         found.append((name, [(key, left.get(key), right.get(key)) for key in keys]))
     return min(found, key=lambda one: len(one[1]))
@@ -71,11 +72,3 @@ def environment_section(out: Path) -> list[Section]:
         commits = ", ".join(str(one.get("commit")) for one in earlier)
         blocks.append(Text(f"Begun with another environment, at commit {commits}; environment.json has it all."))
     return [Section("Made with", blocks, folded=True)]
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in content.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -166,12 +166,15 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path: Path, load_case: Loa
     out = tmp_path / "out"
     with pytest.raises(TapError, match="backbone 'resnet': weights of pointnet2, dgcnn"):
         import_weights(tmp_path / "w.pth", "resnet", out)
-    with pytest.raises(TapError, match="holds the tensors of a dgcnn, not of a pointmlp; give --backbone dgcnn"):
+    with pytest.raises(TapError, match=r"a dgcnn, not of a pointmlp, such as \S+; give --backbone dgcnn"):
         import_weights(tmp_path / "w.pth", "pointmlp", out)
     with pytest.raises(TapError, match=r"backbone.fusion.linear.weight is \(32, 64, 1\) where the model has"):
         import_weights(tmp_path / "w.pth", "dgcnn", out, overrides=changes[:1])
     with pytest.raises(TapError, match=r"unknown key 'backbone.settings.width'; the nearest"):
         import_weights(tmp_path / "w.pth", "dgcnn", out, overrides=["backbone.settings.width=3"])
+    torch.save({"backbone.blocks.0.weight": torch.ones(1)}, tmp_path / "ours.pth")
+    with pytest.raises(TapError, match="looks like weights of tap's own, which need no import; give the folder"):
+        import_weights(tmp_path / "ours.pth", "dgcnn", out)
     torch.save({"model": weights | {"adapter.weight": torch.ones(1)}}, tmp_path / "more.pth")
     with pytest.raises(TapError, match=r"adapter.weight has no place"):
         import_weights(tmp_path / "more.pth", "dgcnn", out, overrides=changes)
@@ -179,7 +182,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path: Path, load_case: Loa
     torch.save({"model": weights}, tmp_path / "less.pth")
     with pytest.raises(TapError, match=r"backbone.fusion.linear.weight is missing"):
         import_weights(tmp_path / "less.pth", "dgcnn", out, overrides=changes)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["less.pth", "more.pth", "w.pth"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["less.pth", "more.pth", "ours.pth", "w.pth"]
     out.mkdir()
     (out / "mine").touch()
     with pytest.raises(TapError, match="exists; choose another --out"):

@@ -44,6 +44,12 @@ def test_long_curves_are_thinned_and_gaps_left_out() -> None:
     assert len(points(chart("a", "b", [Series("c", [1, 2, 3], [1.0, float("nan"), 2.0])]))) == 2
 
 
+def test_thousands_are_written_out() -> None:
+    svg = chart("loss", "step", [Series("loss", [500, 1500, 2500], [1.0, 2.0, 3.0])])
+    assert labels(svg)[-6:] == ["500", "1k", "1,500", "2k", "2,500", "step"]
+    assert "2 at 1,500" in svg
+
+
 def test_names_are_escaped_and_stand_in_a_legend() -> None:
     svg = chart("a<b", "x", [Series("a<b", [1, 2], [1.0, 2.0]), Series("base", [1, 2], [1.5, 1.5], dashed=True)])
     assert "a<b" not in svg
