@@ -75,7 +75,7 @@ def _explain(error: Exception) -> str:
             "it is cut off there, or its owner should save the state_dict alone"
         )
     # Around what went wrong torch puts advice: how to switch the allow-list off, and whom to tell of its own errors.
-    own = re.search(r"WeightsUnpickler error: (.*)", str(error))
+    own = re.search(r"WeightsUnpickler error:\s*(.*)", str(error))
     lines = (own[1] if own else str(error)).partition(". This is an internal")[0].splitlines()
     reason = lines[0][:160].strip() if lines and lines[0].strip() else type(error).__name__
     return f"cannot be read as a checkpoint of torch: {reason}; it may be cut off, or no checkpoint"

@@ -43,10 +43,7 @@ class TensorBoard:
     """
 
     def __init__(self, run: Run, step: int) -> None:
-        try:
-            writer = importlib.import_module("torch.utils.tensorboard").SummaryWriter
-        except ImportError as error:
-            raise _missing("tensorboard") from error
+        writer = _package("tensorboard").SummaryWriter
         purge = step + 1 if run.resumed is not None else None
         self._writer: Any = writer(str(run.out / "tensorboard"), purge_step=purge)
 
@@ -80,10 +77,7 @@ class WandB:
     """
 
     def __init__(self, run: Run, step: int) -> None:
-        try:
-            wandb = importlib.import_module("wandb")
-        except ImportError as error:
-            raise _missing("wandb") from error
+        wandb = _package("wandb")
         out = run.out.resolve()
         try:
             self._wandb: Any = wandb
@@ -115,6 +109,14 @@ class WandB:
 
 
 TRACKERS: dict[str, Callable[[Run, int], Tracker]] = {"tensorboard": TensorBoard, "wandb": WandB}
+
+_MODULES = {"tensorboard": "torch.utils.tensorboard", "wandb": "wandb"}
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """`TapError` where the package of a tracker, a key of `TRACKERS`, is not installed."""
+    for name in names:
+        _package(name)
 
 
 def start_trackers(names: Sequence[str], run: Run, step: int) -> list[Tracker]:
@@ -148,5 +150,10 @@ def _identity(file: Path, resumed: bool) -> str:
     return identity
 
 
-def _missing(name: str) -> TapError:
-    return TapError(f'train.trackers: {name} is not installed; pip install "tap3d[{name}]", or leave it out')
+def _package(name: str) -> Any:
+    try:
+        return importlib.import_module(_MODULES[name])
+    except ImportError as error:
+        raise TapError(
+            f'train.trackers: {name} is not installed; pip install "tap3d[{name}]", or leave it out'
+        ) from error

@@ -3,6 +3,7 @@
 import functools
 import re
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,20 @@ def test_what_does_not_fit_is_said_before_any_training(
     with pytest.raises((TapError, ShardError), match=re.escape(message)) as error:
         pretrain(shards, tmp_path / "run", apply_overrides(pretrain_config, option.split()))
     assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_is_not_installed_is_said_before_any_training(
+    shards: Path, tmp_path: Path, pretrain_config: PretrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    monkeypatch.setitem(sys.modules, "triton", None)
+    for option, message in (
+        ("train.trackers=wandb", "wandb is not installed"),
+        ("train.ops=triton", "needs the package"),
+    ):
+        with pytest.raises(TapError, match=message):
+            pretrain(shards, tmp_path / "run", apply_overrides(pretrain_config, [option]))
     assert not (tmp_path / "run").exists()
 
 

@@ -42,7 +42,7 @@ def write_report(out: Path, task: Task | None = None) -> Path:
     record = read_json(out / CONFIG)
     training, evaluations = CsvTable(out / METRICS).rows(), CsvTable(out / EVALUATIONS).rows()
     sections = [
-        *_pictures(out),
+        *_pictures(out, record),
         *_curves(training, evaluations),
         *_evaluations(evaluations),
         *_result(out),
@@ -98,23 +98,25 @@ def _tiles(training: Rows, evaluations: Rows) -> str:
     shown = []
     if evaluations:
         last = evaluations[-1]
-        shown = [(name, last[name]) for name in _measured(evaluations)][: MAX_TILES - 2]
+        split = f", {last['split']}" if last.get("split") else ""  # a validation's accuracy is no test's
+        shown = [(words(name) + split, last[name]) for name in _measured(evaluations)][: MAX_TILES - 2]
         shown.append(("steps", last["step"]))
     if training:
-        shown.append(("samples_per_second", training[-1]["samples_per_second"]))
+        shown.append((words("samples_per_second"), training[-1]["samples_per_second"]))
     tiles = (
-        f"<div class='tile'><b>{escaped(_neat(value))}</b><span>{escaped(words(name))}</span></div>"
-        for name, value in shown
+        f"<div class='tile'><b>{escaped(_neat(value))}</b><span>{escaped(name)}</span></div>" for name, value in shown
     )
     return "".join(tiles)
 
 
-def _pictures(out: Path) -> list[Section]:
+def _pictures(out: Path, record: Mapping[str, Any]) -> list[Section]:
     last = picture_of(out)
     if last is None:
         return []
     epoch = last.stem.removeprefix("epoch").lstrip("0")
     caption = f"Views drawn by the model above the true ones, epoch {epoch}."
+    if {"depth", "normal"} & set(record["config"].get("targets", ())):
+        caption += " Depth and normals are learned, and shown, on the true silhouette alone."
     return [Section("What it draws", [Picture(last, caption)])]
 
 

@@ -1,5 +1,6 @@
 """The report of a run, from its folder alone."""
 
+import json
 import re
 from html import escape
 from pathlib import Path
@@ -70,6 +71,20 @@ def test_a_finished_run_tells_all_of_itself(tmp_path: Path) -> None:
     assert page.count("<svg") == 4  # training loss, learning rate, loss with its baseline, ratio
     assert page.count("data:image/png;base64,") == 1
     assert "--resume" not in text
+
+
+def test_what_is_shown_of_the_truth_is_said(tmp_path: Path) -> None:
+    out = make_run(tmp_path / "run")
+    add_tables(out, 2)
+    (out / "pictures").mkdir()
+    Image.fromarray(np.zeros((3, 3), np.uint8)).save(out / "pictures" / "epoch002.png")
+    text = text_of(write_report(out).read_text(encoding="utf-8"))
+    assert "0.25 loss, test" in text
+    assert "silhouette" not in text
+    record = json.loads((out / "config.json").read_text())
+    record["config"]["targets"] = ["rgb", "depth"]
+    write_json(out / "config.json", record)
+    assert "shown, on the true silhouette alone" in text_of(write_report(out).read_text(encoding="utf-8"))
 
 
 def test_the_page_loads_nothing_and_runs_nothing(tmp_path: Path) -> None:
