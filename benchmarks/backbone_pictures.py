@@ -50,7 +50,7 @@ def main() -> None:
     names = [name for name, _ in SHAPES]
     figure = Figure(figsize=(2.2 * len(names) + 0.9, 0.76 * len(rows) + 0.3), facecolor="white")
     grid = figure.subplots(len(rows), len(names), squeeze=False)
-    figure.subplots_adjust(left=0.09, right=0.997, bottom=0.005, top=0.95, wspace=0.04, hspace=0.04)
+    figure.subplots_adjust(left=0.115, right=0.997, bottom=0.005, top=0.95, wspace=0.04, hspace=0.04)
     for panels, (name, strips) in zip(grid, rows.items(), strict=True):
         for panel, strip in zip(panels, strips, strict=True):
             panel.axis("off")
