@@ -1,11 +1,17 @@
-"""A real S3 server on this machine, for the tests of meshes and shards in an object store."""
+"""A real S3 server on this machine for the tests of object stores, and Ctrl-C that works wherever the tests are started."""
 
 import itertools
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 _NUMBERS = itertools.count()
+
+
+def pytest_configure() -> None:
+    """A shell's background jobs, and all that they start, ignore SIGINT; many tests send it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
