@@ -9,12 +9,12 @@ from typing import ClassVar, Self
 import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tap.backbones.inputs import WIDTHS, Inputs, point_inputs
 from tap.backbones.shared_mlp import SharedLayer, check_size, layer_dtype, neighbor_max
 from tap.batch import Encoded, Level, PointBatch
 from tap.ops import group_add, nearest_neighbors
+from tap.ops.multiply import linear
 
 
 class DGCNNConfig(BaseModel, frozen=True, extra="forbid"):
@@ -52,8 +52,8 @@ class EdgeConvolution(nn.Module):
         dtype = layer_dtype(features)
         with torch.autocast(features.device.type, enabled=False):  # it would round both parts of the difference
             features = features.float()
-            own = F.linear(features, for_own - for_difference)  # (B, N, C out)
-            edges = group_add(F.linear(features, for_difference), around, own, dtype)  # (B, N, K, C out)
+            own = linear(features, for_own - for_difference)  # (B, N, C out)
+            edges = group_add(linear(features, for_difference), around, own, dtype)  # (B, N, K, C out)
         pooled = neighbor_max(self.layer.norm(edges.flatten(0, 2)), edges.shape[:3])  # (B N, C out)
         return self.layer.activate(pooled).view(*features.shape[:2], -1)
 

@@ -9,12 +9,12 @@ from typing import ClassVar, Self, cast
 import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tap.backbones.inputs import WIDTHS, Inputs, point_inputs
 from tap.backbones.shared_mlp import SharedLayer, check_size, layer_dtype, neighbor_max, sample_level
 from tap.batch import Encoded, Level, PointBatch
 from tap.ops import gather, group_add, nearest_neighbors, offset_variance
+from tap.ops.multiply import linear
 
 EPSILON = 1e-5  # added to the spread of a cloud's neighbourhoods before it divides them
 LEAST_VARIANCE = 1e-20  # a cloud of equal points: the root has a finite slope there
@@ -129,8 +129,8 @@ class Stage(nn.Module):
             own = gather(features, chosen)  # (B, G, C in)
             variance = offset_variance(features, around, own, kept).clamp(min=LEAST_VARIANCE)  # (B,)
             scaled = features / (variance.sqrt() + EPSILON)[:, None, None]
-            offsets = F.linear(scaled, for_offset * self.affine_scale)  # (B, N, C)
-            center = F.linear(own, for_own) + for_offset @ self.affine_shift - gather(offsets, chosen)  # (B, G, C)
+            offsets = linear(scaled, for_offset * self.affine_scale)  # (B, N, C)
+            center = linear(own, for_own) + for_offset @ self.affine_shift - gather(offsets, chosen)  # (B, G, C)
             return group_add(offsets, around, center, dtype)
 
 
@@ -175,7 +175,8 @@ class PointMLP(nn.Module):
         """
         self._check(batch.points.shape[1])
         points, mask = batch.points, batch.mask
-        features = self.embed(point_inputs(batch, self.config.inputs).flatten(0, 1))  # (B N, C)
+        with torch.autocast(points.device.type, enabled=False):  # near points would get equal features
+            features = self.embed(point_inputs(batch, self.config.inputs).flatten(0, 1))  # (B N, C)
         features = features.view(*points.shape[:2], -1)  # (B, N, C)
         levels = [Level(points, features)]
         for stage in self.stages:

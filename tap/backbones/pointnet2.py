@@ -9,12 +9,12 @@ from typing import ClassVar, Self, cast
 import torch
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from tap.backbones.inputs import WIDTHS, Inputs, point_inputs
 from tap.backbones.shared_mlp import SharedLayer, check_size, layer_dtype, neighbor_max, sample_level
 from tap.batch import Encoded, Level, PointBatch
 from tap.ops import ball_query, group_add
+from tap.ops.multiply import linear
 
 
 class PointNet2Config(BaseModel, frozen=True, extra="forbid"):
@@ -70,7 +70,7 @@ class SetAbstraction(nn.Module):
         for_offset, for_feature = first.linear.weight[:, :3], first.linear.weight[:, 3:]
         dtype = layer_dtype(features)
         with torch.autocast(points.device.type, enabled=False):  # it would round both parts of the difference
-            own = F.linear(points, for_offset) + F.linear(features.float(), for_feature)  # (B, N, C')
+            own = linear(points, for_offset) + linear(features.float(), for_feature)  # (B, N, C')
             if self.radius is None:
                 centers, kept, edges = (
                     points.new_zeros(len(points), 1, 3),
@@ -80,7 +80,7 @@ class SetAbstraction(nn.Module):
             else:
                 _, centers, kept = sample_level(points, mask, points.shape[1] // self.stride)
                 around = ball_query(points, centers, self.radius, self.num_neighbors, mask)  # (B, G, K)
-                edges = group_add(own, around, -F.linear(centers, for_offset), dtype)  # (B, G, K, C')
+                edges = group_add(own, around, -linear(centers, for_offset), dtype)  # (B, G, K, C')
         shape = edges.shape[:3]
         rows = first.norm(edges.flatten(0, 2))  # (B G K, C')
         for layer in rest:

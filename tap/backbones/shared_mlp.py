@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tap.errors import TapError
 from tap.ops import farthest_point_sampling, gather, group_max
+from tap.ops.multiply import Linear
 
 Activation = Literal["relu", "leaky_relu"]
 
@@ -27,7 +28,7 @@ class SharedLayer(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, activation: Activation | None = "relu") -> None:
         super().__init__()
-        self.linear = nn.Linear(in_channels, out_channels, bias=False)
+        self.linear = Linear(in_channels, out_channels, bias=False)
         self.norm = nn.BatchNorm1d(out_channels)
         self.activation = activation
 

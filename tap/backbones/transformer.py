@@ -15,6 +15,7 @@ from tap.batch import Encoded, Level, PointBatch
 from tap.errors import TapError
 from tap.network.attention import DropPath, FeedForward, SelfAttention, rising_drop_path
 from tap.ops import ball_query, farthest_point_sampling, gather, group, group_max, nearest_neighbors
+from tap.ops.multiply import Linear
 
 
 class TransformerConfig(BaseModel, frozen=True, extra="forbid"):
@@ -60,12 +61,12 @@ class MiniPointNet(nn.Module):
     def __init__(self, hidden: tuple[int, int, int], channels: int) -> None:
         super().__init__()
         first, second, third = hidden
-        self.first = nn.Linear(3, first)
+        self.first = Linear(3, first)
         self.first_norm = nn.BatchNorm1d(first)
-        self.second = nn.Linear(first, second)
+        self.second = Linear(first, second)
         self.third = nn.Linear(2 * second, third)
         self.third_norm = nn.BatchNorm1d(third)
-        self.fourth = nn.Linear(third, channels)
+        self.fourth = Linear(third, channels)
 
     def forward(self, groups: Tensor) -> Tensor:
         """Embed neighbourhoods.
@@ -83,7 +84,7 @@ class MiniPointNet(nn.Module):
         # The layer sees (pooled, own). Its pooled half is the same for all K rows, so it is computed once for them.
         for_pooled, for_own = self.third.weight.chunk(2, dim=1)
         shared = F.linear(pooled, for_pooled, self.third.bias)  # (B G, third)
-        mixed = F.linear(rows, for_own)  # (B G K, third)
+        mixed = F.linear(rows, for_own)  # (B G K, third), written over next, which an operator of ours forbids
         mixed.view(-1, size, mixed.shape[-1]).add_(shared[:, None])
         rows = self.fourth(F.relu(self.third_norm(mixed), inplace=True))  # (B G K, C)
         return _pool(rows, size).reshape(batch, num_groups, -1)  # (B, G, C)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tap.ops.multiply import Linear
+
 
 class DropPath(nn.Module):
     """Stochastic depth: in training a whole branch of a sample is left out with ``probability``.
@@ -48,8 +50,8 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         inner = channels if head_width is None else num_heads * head_width
-        self.to_query_key_value = nn.Linear(channels, 3 * inner, bias=False)
-        self.to_output = nn.Linear(inner, channels)
+        self.to_query_key_value = Linear(channels, 3 * inner, bias=False)
+        self.to_output = Linear(inner, channels)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, sequence: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -82,9 +84,9 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         inner = channels if head_width is None else num_heads * head_width
-        self.to_query = nn.Linear(channels, inner, bias=False)
-        self.to_key_value = nn.Linear(channels, 2 * inner, bias=False)
-        self.to_output = nn.Linear(inner, channels)
+        self.to_query = Linear(channels, inner, bias=False)
+        self.to_key_value = Linear(channels, 2 * inner, bias=False)
+        self.to_output = Linear(inner, channels)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, queries: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -139,8 +141,8 @@ class FeedForward(nn.Module):
     def __init__(self, channels: int, ratio: float) -> None:
         super().__init__()
         hidden = int(channels * ratio)
-        self.expand = nn.Linear(channels, hidden)
-        self.contract = nn.Linear(hidden, channels)
+        self.expand = Linear(channels, hidden)
+        self.contract = Linear(hidden, channels)
 
     def forward(self, sequence: Tensor) -> Tensor:
         """(..., C) to (..., C)."""
@@ -161,9 +163,9 @@ class GatedFeedForward(nn.Module):
     def __init__(self, channels: int, ratio: float, dropout: float = 0.0) -> None:
         super().__init__()
         hidden = int(channels * ratio)
-        self.expand = nn.Linear(channels, 2 * hidden)
+        self.expand = Linear(channels, 2 * hidden)
         self.dropout = nn.Dropout(dropout)
-        self.contract = nn.Linear(hidden, channels)
+        self.contract = Linear(hidden, channels)
 
     def forward(self, sequence: Tensor) -> Tensor:
         """(..., C) to (..., C)."""

@@ -150,6 +150,16 @@ def test_half_the_digits_do_not_blur_the_differences_of_neighbours(name: str) ->
     torch.testing.assert_close(found.float(), expected, atol=1e-4, rtol=0.01)
 
 
+def test_pointmlp_tells_near_points_apart_with_half_the_digits(points: Tensor) -> None:
+    backbone = PointMLP(PointMLPConfig(embed_channels=8, num_neighbors=(4,) * 4, inputs="xyz")).eval()
+    batch = PointBatch(1.0 + 0.001 * points)  # within one step of a bfloat16
+    expected = backbone(batch).levels[0].features
+    with torch.autocast("cpu", torch.bfloat16):
+        encoded = backbone(batch)
+    assert encoded.tokens.dtype == torch.bfloat16
+    torch.testing.assert_close(encoded.levels[0].features, expected)
+
+
 def test_stages_must_agree_in_number() -> None:
     with pytest.raises(ValueError, match="equally many stages"):
         PointNet2Config(strides=(2, 2))
