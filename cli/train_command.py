@@ -58,8 +58,7 @@ def pretrain_run(
             config = apply_ablation(config, ablation)
         config = configured(config, config_file, overrides)
         if targets is not None:
-            names = ", ".join(f'"{name.strip()}"' for name in targets.split(","))
-            config = apply_overrides(config, [f"targets=[{names}]"], "--targets")
+            config = apply_overrides(config, [f"targets={targets}"], "--targets")
         config = _placed(config, devices, compile)
         with TrainProgress(is_first_process()) as progress:
             result = pretrain(shards, out, config, resume=resume, progress=progress)

@@ -17,7 +17,7 @@ from torch import Tensor
 from tap.backbones import BackboneConfig
 from tap.config import validated
 from tap.errors import TapError
-from tap.training.checkpoint import CONFIG, FORMAT_VERSION, MODEL, flush, write_json
+from tap.training.checkpoint import CONFIG, FORMAT_VERSION, MODEL, flush, savable, write_json
 from tap.training.environment import package_version
 
 
@@ -43,14 +43,13 @@ def write_folder(
     Raises:
         TapError: something stands there, or it cannot be written; nothing is left behind then.
     """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise TapError(f"{out}: exists; choose another --out")
+    check_free(out)
     temporary = out.with_name(f".{out.name}.tmp-{os.getpid()}")
     record = {"format_version": FORMAT_VERSION, "package_version": package_version(), **facts}
     try:
         temporary.mkdir(parents=True)
         write_json(temporary / CONFIG, record)
-        save_file({name: _plain(tensor) for name, tensor in tensors.items()}, temporary / MODEL, {"format": "pt"})
+        save_file(savable(tensors), temporary / MODEL, {"format": "pt"})
         for name, text in texts.items():
             (temporary / name).write_text(text, encoding="utf-8")
         for name, source in (copies or {}).items():
@@ -63,6 +62,12 @@ def write_folder(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return out
+
+
+def check_free(out: Path) -> None:
+    """Raises `TapError` unless ``out`` does not exist or is an empty folder."""
+    if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
+        raise TapError(f"{out}: exists; choose another --out")
 
 
 def stored_backbone(record: Mapping[str, Any], where: Path, foreign: bool = False) -> BackboneConfig:
@@ -85,7 +90,3 @@ def stored_backbone(record: Mapping[str, Any], where: Path, foreign: bool = Fals
     if foreign and colon and module not in sys.modules:
         raise TapError(f"{where}: its backbone is {stored.get('name')}; import {module} first, if you trust it")
     return validated(BackboneConfig, stored, f"{where}: config.json")
-
-
-def _plain(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().contiguous().clone()  # tensors of the file share no memory

@@ -11,7 +11,7 @@ from torch import Tensor
 from tap.backbones import BackboneConfig, build_backbone
 from tap.config import apply_overrides, validated
 from tap.errors import TapError
-from tap.interchange.folder import write_folder
+from tap.interchange.folder import check_free, write_folder
 from tap.interchange.formats import Format, all_rules, check_backbone, read_settings, recognise
 from tap.interchange.tables import BACKBONE_RULES
 from tap.interchange.translation import Account, Rule, translate
@@ -47,8 +47,7 @@ def import_weights(
     """
     if backbone not in BACKBONE_RULES:
         raise TapError(f"backbone {backbone!r}: weights of {', '.join(BACKBONE_RULES)} can be imported")
-    if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
-        raise TapError(f"{out}: exists; choose another --out")  # before the work, and once more when it is written
+    check_free(out)  # before the work, and once more when it is written
     where = str(file)
     tensors, beside = _tensors_of(load_checkpoint(file), where, prefix)
     check_backbone(where, tensors, backbone)

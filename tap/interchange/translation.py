@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from tap.errors import TapError
+from tap.training.checkpoint import differences, some
 
-NUM_NAMED = 5  # tensors named in a message; the rest are counted
+NUM_NAMED = 5  # tensors of a kind that are named in a message; the rest are counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +97,7 @@ def translate(
     taken, left_out, unknown = _sort_out(theirs, rules)
     if unknown:
         raise TapError(
-            f"{where}: {some(sorted(unknown))} {'has' if len(unknown) == 1 else 'have'} no place in "
+            f"{where}: {some(sorted(unknown), most=NUM_NAMED)} {'has' if len(unknown) == 1 else 'have'} no place in "
             f"{'its' if len(unknown) == 1 else 'their'} format, {format_name}; name the part to take with --prefix"
         )
     tensors = {name: _joined(parts, theirs) for name, parts in _by_target(taken).items()}
@@ -107,15 +108,11 @@ def translate(
     finished = {name: _in_shape(tensors[name], ours[name]) for name in ours}
     odd = [name for name, tensor in finished.items() if not tensor.isfinite().all()]
     if odd:
-        raise TapError(f"{where}: {some(odd)} (our name) holds numbers that are not finite; the training has diverged")
+        raise TapError(
+            f"{where}: {some(odd, most=NUM_NAMED)} (our name) holds numbers that are not finite; the training has diverged"
+        )
     names = {name: target for name, (target, _) in taken.items()}
     return finished, Account(format_name, names, left_out, {name: found.how for name, found in lacking.items()})
-
-
-def some(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = len(names) - NUM_NAMED
-    return ", ".join(names[:NUM_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def known_share(names: Iterable[str], rules: Sequence[Rule]) -> float:
@@ -158,22 +155,12 @@ def _joined(parts: Mapping[tuple[int, int], str], theirs: Mapping[str, Tensor]) 
 
 
 def _check_fit(where: str, tensors: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> None:
-    differences = [f"{name} is missing" for name in ours if name not in tensors]
-    differences += [f"{name} has no place in the model" for name in tensors if name not in ours]
-    differences += [
-        f"{name} is {tuple(tensors[name].shape)} where the model has {tuple(wanted.shape)}"
-        for name, wanted in ours.items()
-        if name in tensors and _plain_shape(tensors[name]) != _plain_shape(wanted)
-    ]
-    if differences:
+    found = differences(tensors, ours, ignore_ones=True)
+    if any(found):
         raise TapError(
-            f"{where}: does not fit the model (our names): {some(differences)}; name its settings with --set, for "
-            "example --set backbone.settings.depth=8"
+            f"{where}: does not fit the model (our names): {some(*found, most=NUM_NAMED)}; name its settings with --set, "
+            "for example --set backbone.settings.depth=8"
         )
-
-
-def _plain_shape(tensor: Tensor) -> list[int]:
-    return [length for length in tensor.shape if length != 1]
 
 
 def _in_shape(tensor: Tensor, wanted: Tensor) -> Tensor:

@@ -4,12 +4,17 @@ Tokens and their places become memory, plus one learnable entry that belongs to 
 B batch, G tokens, C channels.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tap.batch import Encoded
 from tap.network.encoding import FourierEncoding
+
+if TYPE_CHECKING:
+    from tap.network.photograph import PhotographConfig
 
 
 class MemoryBuilder(nn.Module):
@@ -71,3 +76,15 @@ class MemoryBuilder(nn.Module):
         pad = self.pad_token.to(memory.dtype).expand(len(memory), 1, -1)  # (B, 1, C)
         memory = self.norm(torch.cat([memory, pad], dim=1))  # (B, G + 1, C)
         return memory, None if mask is None else F.pad(mask, (0, 1), value=True)
+
+
+def build_memory(config: "PhotographConfig", token_channels: int) -> MemoryBuilder:
+    """The memory builder that the settings of a photograph module ask for."""
+    return MemoryBuilder(
+        token_channels,
+        config.channels,
+        config.memory_octaves,
+        config.pad_token,
+        config.memory_norm,
+        config.memory_hidden,
+    )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tap.batch import Encoded, ViewBatch
 from tap.errors import TapError
 from tap.network.attention import CrossAttention, DropPath, GatedFeedForward, SelfAttention, rising_drop_path
-from tap.network.memory import MemoryBuilder
+from tap.network.memory import build_memory
 from tap.network.projection import ProjectedPhotograph
 from tap.network.query import PARTS, LearnedQueries, QueryGenerator
 
@@ -163,14 +163,7 @@ class Photograph(nn.Module):
         self.cells = config.side
         self.channels = config.channels
         self.query = _build_queries(config, image_size)
-        self.memory = MemoryBuilder(
-            token_channels,
-            config.channels,
-            config.memory_octaves,
-            config.pad_token,
-            config.memory_norm,
-            config.memory_hidden,
-        )
+        self.memory = build_memory(config, token_channels)
         rates = rising_drop_path(config.drop_path, config.layers)
         self.blocks = nn.ModuleList([PhotographBlock(config, rate) for rate in rates])
 

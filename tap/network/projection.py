@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from render.camera import project
 from tap.batch import Encoded, ViewBatch
 from tap.network.attention import DropPath, GatedFeedForward, SelfAttention, rising_drop_path
-from tap.network.encoding import FourierEncoding
-from tap.network.memory import MemoryBuilder
-from tap.network.query import flat_rotation
+from tap.network.memory import build_memory
+from tap.network.query import LearnedQueries
 
 if TYPE_CHECKING:
     from tap.network.photograph import PhotographConfig
@@ -67,29 +66,6 @@ class SelfAttentionBlock(nn.Module):
         return output
 
 
-class PoseToken(nn.Module):
-    """One token for each view from its rotation, the nine numbers of world_to_camera's upper left 3 x 3 block.
-
-    Args:
-        config: settings of the module.
-    """
-
-    def __init__(self, config: "PhotographConfig") -> None:
-        super().__init__()
-        self.encoding = FourierEncoding(config.query_octaves)
-        hidden = config.query_hidden or config.channels
-        self.mlp = nn.Sequential(
-            nn.Linear(self.encoding.width(9), hidden), nn.GELU(), nn.Linear(hidden, config.channels)
-        )
-
-    def forward(self, views: ViewBatch) -> Tensor:
-        """(B V, 1, C)."""
-        with torch.autocast(views.world_to_camera.device.type, enabled=False):  # poses need all their digits
-            encoded = self.encoding(flat_rotation(views))
-        token: Tensor = self.mlp(encoded)[:, None]
-        return token
-
-
 class ProjectedPhotograph(nn.Module):
     """Feature maps of views by explicit projection: a cell holds the mean of the tokens whose centers fall into it.
 
@@ -108,16 +84,10 @@ class ProjectedPhotograph(nn.Module):
     def __init__(self, config: "PhotographConfig", token_channels: int, image_size: int) -> None:
         super().__init__()
         self.cells, self.image_size, self.channels = config.side, image_size, config.channels
-        self.memory = MemoryBuilder(
-            token_channels,
-            config.channels,
-            config.memory_octaves,
-            config.pad_token,
-            config.memory_norm,
-            config.memory_hidden,
-        )
+        self.memory = build_memory(config, token_channels)
         attends = config.kind == "projected_self_attention"
-        self.pose_token = PoseToken(config) if attends else None
+        one = LearnedQueries(config.channels, 1, config.query_octaves, config.query_hidden)
+        self.pose_token = one if attends else None
         rates = rising_drop_path(config.drop_path, config.layers) if attends else []
         self.blocks = nn.ModuleList([SelfAttentionBlock(config, rate) for rate in rates])
 

@@ -208,8 +208,7 @@ def three_nearest(points: Tensor, centers: Tensor, mask: Tensor | None = None) -
     num_centers = centers.shape[1]
     index = nearest_neighbors(centers, points, min(3, num_centers), mask)  # (B, N, K), K = 3 if there are so many
     index = torch.cat([index, index[..., :1].expand(-1, -1, 3 - index.shape[-1])], dim=-1)  # (B, N, 3)
-    centers, points = centers.detach().float(), points.detach().float()
-    distance = (gather(centers, index) - points[:, :, None]).norm(dim=-1)  # (B, N, 3)
+    distance = (gather(centers.detach().float(), index) - points.detach().float()[:, :, None]).norm(dim=-1)  # (B, N, 3)
     weight = 1.0 / (distance + _SMALLEST_DISTANCE)
     rank = torch.arange(3, device=points.device)
     count = num_centers if mask is None else mask.sum(1).clamp(min=1)[:, None, None]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from render.farthest import sample_clouds
-from tap.ops import kernels, reference
+from tap.ops import kernels, reference, shapes
 from tap.ops.neighborhoods import group_add, group_max, offset_variance
 from tap.ops.rows import array, gather, interpolate
 from tap.ops.threads import share_out
@@ -87,19 +87,9 @@ def _pick(rows: Any, real: Any, found: Any) -> None:
     share_out(len(rows), lambda part: kernels.smallest_of_rows(rows[part], real, found[part]))
 
 
-@_farthest.register_fake
-def _farthest_fake(points: Tensor, num_samples: int, mask: Tensor | None) -> Tensor:
-    return points.new_empty((points.shape[0], num_samples), dtype=torch.int64)
-
-
-@_ball.register_fake
-def _ball_fake(points: Tensor, centers: Tensor, radius: float, num_neighbors: int, mask: Tensor | None) -> Tensor:
-    return points.new_empty((*centers.shape[:2], num_neighbors), dtype=torch.int64)
-
-
-@_nearest.register_fake
-def _nearest_fake(points: Tensor, centers: Tensor, num_neighbors: int, mask: Tensor | None) -> Tensor:
-    return points.new_empty((*centers.shape[:2], num_neighbors), dtype=torch.int64)
+_farthest.register_fake(shapes.sampled)
+_ball.register_fake(shapes.in_balls)
+_nearest.register_fake(shapes.neighbors)
 
 
 def _mask_array(points: Tensor, mask: Tensor | None) -> Any:

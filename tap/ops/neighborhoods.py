@@ -12,6 +12,7 @@ from torch import Tensor
 from tap.ops import neighborhood_kernels as kernels
 from tap.ops import reference
 from tap.ops.rows import array, bits, run
+from tap.ops.shapes import keep_inputs
 from tap.ops.threads import share_out
 
 _FLOATING = (torch.float32, torch.float64)
@@ -166,10 +167,6 @@ def _largest_backward(ctx: Any, gradient: Tensor, _: Tensor) -> Tensor:
     return rows
 
 
-def _keep_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
-
-
 def _offset_sums_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor, None]:
     for_features, for_own = _offset_sums_gradients(gradient, *ctx.saved_tensors)
     return for_features, None, for_own, None
@@ -177,4 +174,4 @@ def _offset_sums_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Ten
 
 _add_centers.register_autograd(_add_centers_backward, setup_context=_keep_index)
 _largest.register_autograd(_largest_backward, setup_context=_keep_slots)
-_offset_sums.register_autograd(_offset_sums_backward, setup_context=_keep_inputs)
+_offset_sums.register_autograd(_offset_sums_backward, setup_context=keep_inputs)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tap.errors import TapError
 from tap.ops import reference, row_kernels
+from tap.ops.shapes import keep_inputs
 from tap.ops.threads import share_out
 
 _FLOATING = (torch.float32, torch.float64, torch.bfloat16)
@@ -105,10 +106,6 @@ def _add_rows_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
     return _take_rows(gradient, ctx.saved_tensors[0]), None, None
 
 
-def _keep_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
-
-
 def _mix_rows_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor]:
     features, index, weight = ctx.saved_tensors
     for_features, for_weight = _mix_rows_gradients(gradient, features, index, weight)
@@ -117,7 +114,7 @@ def _mix_rows_backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, Tensor
 
 _take_rows.register_autograd(_take_rows_backward, setup_context=_keep_index)
 _add_rows.register_autograd(_add_rows_backward, setup_context=_keep_index)
-_mix_rows.register_autograd(_mix_rows_backward, setup_context=_keep_inputs)
+_mix_rows.register_autograd(_mix_rows_backward, setup_context=keep_inputs)
 
 
 def run(kernel: Callable[..., bool], *arrays: Any) -> None:

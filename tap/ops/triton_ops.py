@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tap.ops import reference
+from tap.ops import reference, shapes
 from tap.ops.reference import gather, group_add, group_max, interpolate, offset_variance
 
 __all__ = [
@@ -114,19 +114,9 @@ def _smallest(rows: Tensor, num_neighbors: int, mask: Tensor | None) -> Tensor:
     return indices
 
 
-@_farthest.register_fake
-def _farthest_fake(points: Tensor, num_samples: int, mask: Tensor | None) -> Tensor:
-    return points.new_empty((points.shape[0], num_samples), dtype=torch.int64)
-
-
-@_ball.register_fake
-def _ball_fake(points: Tensor, centers: Tensor, radius: float, num_neighbors: int, mask: Tensor | None) -> Tensor:
-    return points.new_empty((*centers.shape[:2], num_neighbors), dtype=torch.int64)
-
-
-@_nearest.register_fake
-def _nearest_fake(points: Tensor, centers: Tensor, num_neighbors: int, mask: Tensor | None) -> Tensor:
-    return points.new_empty((*centers.shape[:2], num_neighbors), dtype=torch.int64)
+_farthest.register_fake(shapes.sampled)
+_ball.register_fake(shapes.in_balls)
+_nearest.register_fake(shapes.neighbors)
 
 
 @_smallest.register_fake

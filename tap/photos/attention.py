@@ -12,6 +12,7 @@ import torch
 
 from render.camera import Cameras, project
 from tap.errors import TapError
+from tap.ops import interpolate, three_nearest
 from tap.photos.clouds import Cloud
 from tap.photos.photographer import Attention, FloatArray
 from tap.photos.pictures import Look, LookedView
@@ -107,12 +108,9 @@ def spread_over_points(attention: Attention, points: FloatArray, view: int, cell
     Returns:
         (P,) float32, over the largest weight of any token: 1 at the token that was looked at most.
     """
-    weights = torch.from_numpy(attention.weights[view, cell[0], cell[1]])
-    distances, nearest = torch.cdist(torch.from_numpy(points), torch.from_numpy(attention.centers)).topk(
-        min(3, len(weights)), largest=False
-    )
-    share = 1.0 / (distances + 1e-3)
-    spread: FloatArray = ((weights[nearest] * share).sum(1) / share.sum(1) / weights.max().clamp(min=1e-12)).numpy()
+    weights = torch.from_numpy(attention.weights[view, cell[0], cell[1]])[None, :, None]  # (1, G, 1)
+    index, weight = three_nearest(torch.from_numpy(points)[None], torch.from_numpy(attention.centers)[None])
+    spread: FloatArray = (interpolate(weights, index, weight) / weights.max().clamp(min=1e-12))[0, :, 0].numpy()
     return spread
 
 

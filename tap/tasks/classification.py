@@ -23,6 +23,7 @@ from tap.tasks.scores import RESULT, Scores, predict, write_result
 from tap.tasks.split import check_backbone, check_label, cut_share, data_account, labelled_samples
 from tap.training.checkpoint import find_checkpoint, has_checkpoint, load_record, load_weights, read_json
 from tap.training.fabric import build_fabric
+from tap.training.machine import prepare_machine
 from tap.training.report import write_report
 from tap.training.run import open_run
 from tap.training.task import Progress, Silent
@@ -66,6 +67,7 @@ def finetune_classification(
     train, validation = _cut_validation(data, config)
     account = data_account(shards, config.train_split, config.test_split)
     test_data = None if finished else _open_test(shards, config, account)
+    prepare_machine(config.train)
     task = ClassificationTask(config, data, train, validation, init is not None)
     check_backbone(task.model, data, train)
     if init is not None and not continued:  # before the folder is opened, so that a damaged file leaves none behind

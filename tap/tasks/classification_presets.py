@@ -6,7 +6,7 @@ from functools import partial
 from tap.loading.augment import AugmentConfig
 from tap.presets import MODEL_PRESETS, SMALL_SETTINGS
 from tap.tasks.classifier import ClassificationConfig
-from tap.training.train import TrainConfig
+from tap.training.train_config import TrainConfig
 
 
 def small(backbone: str) -> ClassificationConfig:

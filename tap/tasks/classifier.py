@@ -22,7 +22,7 @@ from tap.presets import MODEL_PRESETS
 from tap.tasks.scores import predict
 from tap.tasks.split import epoch_order
 from tap.training.task import Metrics
-from tap.training.train import TrainConfig
+from tap.training.train_config import TrainConfig
 
 IGNORED = -100  # label of a sample that the loss leaves out
 

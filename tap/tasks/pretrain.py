@@ -20,15 +20,14 @@ from tap.loading.data import SampleData, open_reader
 from tap.loading.sampling import EVALUATION, plain_errors
 from tap.losses import TargetLoss, with_channels
 from tap.network.model import build_model
-from tap.ops import set_backend
 from tap.targets import RGB_ALONE, channel_slices, image_kinds
 from tap.tasks.pretrain_config import LossConfig, PretrainConfig
 from tap.tasks.split import check_backbone, cut_share, data_account, epoch_order
 from tap.tasks.views import Evaluator
 from tap.training.fabric import build_fabric
+from tap.training.machine import prepare_machine
 from tap.training.run import open_run
 from tap.training.task import Metrics, Progress, Silent
-from tap.training.trackers import check_trackers
 from tap.training.train import fit
 
 __all__ = ["LossConfig", "PretrainConfig", "PretrainTask", "pretrain"]
@@ -138,8 +137,7 @@ def pretrain(
     probe = SampleData(eval_reader, config.data, seed, "all", skipped=data.skipped, images=images)
     for dataset, indices in ((data, train), (probe, held_out)):  # before any training
         _check_samples(dataset, indices, config)
-    check_trackers(config.train.trackers)  # and what else this machine may lack, before the mean images take their time
-    set_backend(config.train.ops)
+    prepare_machine(config.train)  # says what it lacks before the mean images take their time
     evaluator = Evaluator(config, reader, train, eval_reader, held_out, eval_name, data.skipped)
     task = PretrainTask(config, data, train, evaluator, _perceptual(config.loss))
     check_backbone(task.model, data, train)

@@ -9,7 +9,7 @@ from tap.loading.augment import AugmentConfig
 from tap.loading.data import DataConfig
 from tap.network.model import ModelConfig
 from tap.targets import RGB_ALONE, TARGETS, TargetName, num_channels
-from tap.training.train import TrainConfig
+from tap.training.train_config import TrainConfig
 
 PAPER_WEIGHTS = (20.0, 1.0)
 

@@ -7,7 +7,7 @@ from typing import Any
 from tap.loading.data import DataConfig
 from tap.presets import MODEL_PRESETS, SMALL_SETTINGS
 from tap.tasks.pretrain_config import PretrainConfig
-from tap.training.train import TrainConfig
+from tap.training.train_config import TrainConfig
 
 _REFERENCE_RATES: Mapping[str, Mapping[str, Any]] = {
     "pointnet2": {"learning_rate": 2e-3, "min_learning_rate": 1e-5, "weight_decay": 0.05, "warmup_epochs": 0},

@@ -21,7 +21,7 @@ from tap.loading.data import SampleData
 from tap.loading.sampling import evaluation_batches, make_loader
 from tap.tasks.split import check_label
 from tap.training.checkpoint import write_json
-from tap.training.train import TrainConfig
+from tap.training.train_config import TrainConfig
 
 RESULT = "result.json"
 

@@ -55,9 +55,9 @@ def save_checkpoint(
         temporary.mkdir(parents=True)
         write_json(temporary / CONFIG, record)
         write_json(temporary / STATE, state)
-        save_file(_savable(model), temporary / MODEL)
+        save_file(savable(model), temporary / MODEL)
         if optimizer is not None:
-            save_file(_savable(optimizer), temporary / OPTIMIZER)
+            save_file(savable(optimizer), temporary / OPTIMIZER)
         for file in sorted(temporary.iterdir()):
             flush(file)
         flush(temporary)
@@ -135,18 +135,12 @@ def load_weights(module: nn.Module, path: Path, prefix: str = "") -> list[str]:
     stored = load_tensors(file)
     taken = {name[len(prefix) :]: tensor for name, tensor in stored.items() if name.startswith(prefix)}
     left_out = sorted(name for name in stored if not name.startswith(prefix))
-    wanted = module.state_dict()
-    missing = [f"{prefix}{name} is missing" for name in wanted if name not in taken]
-    surplus = [f"{prefix}{name} has no place in the model" for name in taken if name not in wanted]
-    reshaped = [
-        f"{prefix}{name} is {tuple(taken[name].shape)} where the model has {tuple(tensor.shape)}"
-        for name, tensor in wanted.items()
-        if name in taken and taken[name].shape != tensor.shape
-    ]
-    if missing or surplus or reshaped:
-        raise TapError(
-            f"{file}: does not fit the model: {_some(missing, surplus, reshaped)}; use the config of that run"
-        )
+    found = differences(
+        {name: tensor for name, tensor in stored.items() if name.startswith(prefix)},
+        {f"{prefix}{name}": tensor for name, tensor in module.state_dict().items()},
+    )
+    if any(found):
+        raise TapError(f"{file}: does not fit the model: {some(*found)}; use the config of that run")
     module.load_state_dict(taken, strict=True)
     if prefix:
         account = ", ".join(f"{count} {part}" for part, count in _count_parts(left_out).items()) or "nothing"
@@ -171,22 +165,49 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
+def savable(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copies on the CPU that share no memory, which safetensors refuses."""
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+
+
+def differences(
+    stored: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], ignore_ones: bool = False
+) -> list[list[str]]:
+    """Why stored tensors do not fit a model, in words.
+
+    Args:
+        stored: by name.
+        wanted: by name, of the model.
+        ignore_ones: axes of length 1 are not compared.
+
+    Returns:
+        Those that are missing, those that have no place in the model, and those of another shape.
+    """
+
+    def shape(tensor: torch.Tensor) -> list[int]:
+        return [length for length in tensor.shape if length != 1 or not ignore_ones]
+
+    missing = [f"{name} is missing" for name in wanted if name not in stored]
+    surplus = [f"{name} has no place in the model" for name in stored if name not in wanted]
+    reshaped = [
+        f"{name} is {tuple(stored[name].shape)} where the model has {tuple(tensor.shape)}"
+        for name, tensor in wanted.items()
+        if name in stored and shape(stored[name]) != shape(tensor)
+    ]
+    return [missing, surplus, reshaped]
+
+
+def some(*kinds: list[str], most: int = NUM_NAMED) -> str:
+    """The first few differences of each kind, and how many more there are."""
+    named = [difference for kind in kinds for difference in kind[:most]]
+    more = sum(map(len, kinds)) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
+
+
 def flush(path: Path) -> None:
     """Keeps a file, or the names in a folder, through a power cut."""
     with _descriptor(path) as descriptor:
         os.fsync(descriptor)
-
-
-def _savable(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    # A clone each: safetensors refuses tensors that share memory.
-    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-
-
-def _some(*kinds: list[str]) -> str:
-    """The first few differences of each kind, and how many more there are."""
-    named = [difference for kind in kinds for difference in kind[:NUM_NAMED]]
-    more = sum(map(len, kinds)) - len(named)
-    return ", ".join(named) + (f", and {more} more" if more else "")
 
 
 def _count_parts(names: list[str]) -> dict[str, int]:

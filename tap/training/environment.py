@@ -48,12 +48,6 @@ def environment() -> dict[str, Any]:
         ``changed_since_commit``, both None where it does not stand in a git checkout of its own; ``command`` as a list and
         ``started_at`` in UTC.
     """
-    versions: dict[str, str | None] = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
     commit = _git("rev-parse", "HEAD") if _git("rev-parse", "--show-toplevel") == str(_FOLDER) else None
     changes = None if commit is None else _git("status", "--porcelain", "--untracked-files=no", "--", ".")
     return {
@@ -62,7 +56,7 @@ def environment() -> dict[str, Any]:
         "processors": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "versions": versions,
+        "versions": {package: _version(package) for package in PACKAGES},
         "commit": commit,
         "changed_since_commit": None if changes is None else bool(changes),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
@@ -72,10 +66,14 @@ def environment() -> dict[str, Any]:
 
 def package_version() -> str:
     """Of this package, ``not installed`` where it runs from a folder alone."""
+    return _version("tap3d") or "not installed"
+
+
+def _version(package: str) -> str | None:
     try:
-        return importlib.metadata.version("tap3d")
+        return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+        return None
 
 
 def _lasting(content: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tap.training import checkpoint
 from tap.training.clock import Clock, Interrupts
 from tap.training.compiling import compiled
 from tap.training.fabric import Processes
+from tap.training.machine import prepare_machine
 from tap.training.optim import load_optimizer, parameter_groups
 from tap.training.position import Position, load_position
 from tap.training.run import Run
@@ -78,9 +79,7 @@ def open_session(
         TapError: a checkpoint of something else, a table that cannot be continued, a machine that cannot compile or lacks
             what the config names.
     """
-    from tap.ops import set_backend
-
-    set_backend(config.ops)
+    prepare_machine(config)
     progress = progress if fabric.is_global_zero else Silent()
     groups, names = parameter_groups(task.model, config.weight_decay, task.part_of)
     optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)

@@ -19,7 +19,7 @@ from tap.network.model import ModelConfig
 from tap.network.photograph import PhotographConfig
 from tap.tasks.classifier import ClassificationConfig
 from tap.tasks.pretrain import PretrainConfig
-from tap.training.train import TrainConfig
+from tap.training.train_config import TrainConfig
 
 torch.set_num_threads(1)  # the tests' tensors are tiny: a second thread only waits
 
