@@ -43,6 +43,8 @@ class Item:
         key: the sample's key, for messages.
         problem: what was wrong with the damaged sample that it stands in for; empty where it is itself.
         surface: depth and normals of the views, None where they were not asked for.
+        normals: (N, 3) float32 unit normals of the points, world frame, or None.
+        parts: (N,) int64 part label of each point, or None.
     """
 
     points: FloatArray
@@ -56,6 +58,8 @@ class Item:
     key: str
     problem: str = ""
     surface: SurfaceImages | None = None
+    normals: FloatArray | None = None
+    parts: npt.NDArray[np.int64] | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,6 +80,8 @@ class Batch:
         mark: of the block of shared memory that the images lie in, see `tap.loading.buffers`; None where they lie
             elsewhere. Images that are sent to a further process without their batch have to be cloned.
         surface: depth and normals of the views, or None.
+        normals: (B, N, 3) float32 unit normals of the points, world frame, or None.
+        parts: (B, N) int64 part label of each point, or None.
     """
 
     points: Tensor
@@ -89,6 +95,8 @@ class Batch:
     problems: tuple[str, ...] = ()
     mark: Tensor | None = None
     surface: SurfaceBatch | None = None
+    normals: Tensor | None = None
+    parts: Tensor | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """A block of shared memory goes from the loader's process to this one and no further: nobody else is waited for."""
@@ -113,8 +121,8 @@ class Batch:
         return self._each(lambda tensor: tensor.pin_memory())
 
     def point_batch(self) -> PointBatch:
-        """The clouds."""
-        return PointBatch(self.points)
+        """The clouds, with their normals as features where they were read."""
+        return PointBatch(self.points, self.normals)
 
     def view_batch(self, image_size: int, targets: Sequence[str] = RGB_ALONE) -> ViewBatch:
         """The cameras, and the pictures as floats of ``image_size``.
@@ -184,6 +192,8 @@ def collate(items: Sequence[Item]) -> Batch:
         problems=tuple(item.problem for item in items if item.problem),
         mark=mark,
         surface=collate_surfaces([item.surface for item in items]),
+        normals=_stacked([item.normals for item in items]),
+        parts=_stacked([item.parts for item in items]),
     )
 
 
@@ -227,6 +237,11 @@ def _stacked_images(items: Sequence[Item]) -> tuple[Tensor | None, Tensor | None
             else:
                 pixels[place, view, ..., :-1], pixels[place, view, ..., -1] = image[..., :1], image[..., -1]
     return batch, mark
+
+
+def _stacked(arrays: Sequence[npt.NDArray[Any] | None]) -> Tensor | None:
+    found = [array for array in arrays if array is not None]
+    return torch.from_numpy(np.stack(found)) if len(found) == len(arrays) else None
 
 
 def _told(images: Sequence[npt.NDArray[np.uint8]]) -> str:

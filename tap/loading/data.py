@@ -4,29 +4,26 @@ All randomness of a sample comes from (seed, epoch, place in the reader), so nei
 run changes the stream. Knows no model. Legend: V views, N points, H W pixels.
 """
 
-import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
-from torch.utils.data import Dataset
 
 from shards.errors import ShardError
 from shards.reader import ShardReader
 from shards.stores.cache import ShardCache
 from shards.stores.store import Location, is_url
-from shards.stream import Address, OnError, read_batch
+from shards.stream import Address, IntArray, OnError
 from tap.errors import TapError
 from tap.loading.augment import AugmentConfig, augment
 from tap.loading.collate import FloatArray, Item
+from tap.loading.samples import UNLABELLED, Samples
 from tap.loading.sampling import EVALUATION
 from tap.loading.skipped import Skipped
 from tap.loading.surface import read_surface
 
-UNLABELLED = -1
-NUM_SPARES = 16  # evenly over the set; one of them fills an evaluation batch whose samples are all damaged
 Views = Literal["some", "all", "none"]
 
 
@@ -36,6 +33,9 @@ class DataConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     num_points: int = Field(1024, ge=1, description="Points of a cloud, a random subset of those stored.")
+    normals: bool = Field(
+        False, description="Read unit normals beside the points, for a backbone with xyz_normal inputs."
+    )
     num_views: int = Field(4, ge=1, description="Views of a sample in a training step; evaluation takes all.")
     on_error: OnError = Field(
         "raise", description="A damaged sample stops the run (raise), or is left out, counted and told (skip)."
@@ -60,7 +60,7 @@ def open_reader(location: Location, split: str, config: DataConfig) -> ShardRead
     return ShardReader(location, split, cache)
 
 
-class SampleData(Dataset[Item]):
+class SampleData(Samples):
     """The samples of a reader, addressed by `Address`.
 
     Args:
@@ -69,10 +69,13 @@ class SampleData(Dataset[Item]):
         seed: of the run.
         views: ``some`` draws ``config.num_views`` of those stored, ``all`` takes each in its order, ``none`` reads no picture.
         augmentation: of training samples, or None.
-        skipped: the ledger of damaged samples, shared by the data sets of a run so that each is named once; None begins one.
-            Whoever takes batches from a loader notes their ``problems`` in it.
+        skipped: see `Samples`.
         images: kinds of images that are read beside each view, see `tap.targets.image_kinds`.
+        labels: category in the shards to class index; None for the set's own.
+        classes: names of those classes; None for the set's own.
     """
+
+    reader: ShardReader
 
     def __init__(
         self,
@@ -83,11 +86,15 @@ class SampleData(Dataset[Item]):
         augmentation: AugmentConfig | None = None,
         skipped: Skipped | None = None,
         images: Sequence[str] = (),
+        labels: Mapping[str, int] | None = None,
+        classes: Sequence[str] | None = None,
     ) -> None:
-        self.reader, self.config, self.seed, self.views, self.augmentation = reader, config, seed, views, augmentation
+        super().__init__(config, seed, skipped)
+        self.reader, self.views, self.augmentation = reader, views, augmentation
+        self.location = reader.store.location
         self.images = tuple(images)
-        self.skipped = skipped or Skipped()
-        self._label = {name: index for index, name in enumerate(reader.classes)}
+        self.classes = reader.classes if classes is None else tuple(classes)
+        self._label = {name: index for index, name in enumerate(reader.classes)} if labels is None else dict(labels)
 
     def __len__(self) -> int:
         return len(self.reader)
@@ -105,6 +112,18 @@ class SampleData(Dataset[Item]):
                 raise
             self.skipped.note([str(error)])
             return None
+
+    def key(self, index: int) -> str:
+        """The sample's key."""
+        return self.reader.key(index)
+
+    def size(self, index: int) -> int | None:
+        """Bytes of its points."""
+        return self.reader.fields(index).get("points.npy")
+
+    def order(self, epoch: int) -> IntArray:
+        """The reader's order."""
+        return self.reader.order(self.seed, epoch)
 
     def num_views(self, indices: Iterable[int]) -> set[int]:
         """The numbers of views that occur among some samples; with ``skip`` unreadable shards are left out."""
@@ -127,45 +146,11 @@ class SampleData(Dataset[Item]):
         for index in map(int, indices):
             try:
                 kinds = tuple((kind, len(numbers)) for kind, numbers in self.reader.images(index).items())
-                found.setdefault((self.reader.fields(index).get("points.npy"), kinds), index)
+                found.setdefault((self.size(index), kinds), index)
             except ShardError:  # met again, and noted, when the sample is read
                 if self.config.on_error == "raise":
                     raise
         return list(found.values())
-
-    def readable(self, indices: Iterable[int]) -> Iterator[Item]:
-        """Some samples one by one, read as they are for evaluation; with ``skip`` damaged ones are noted and left out.
-
-        Raises:
-            TapError: one stores fewer points or views than the config asks for.
-            ShardError: one is damaged, with ``skip`` all are.
-        """
-        found, last = False, ""
-        for index in indices:
-            try:
-                item = self[Address(EVALUATION, int(index))]
-            except ShardError as error:
-                if self.config.on_error == "raise":
-                    raise
-                last = str(error)
-                self.skipped.note([last])
-                continue
-            found = True
-            yield item
-        if not found:
-            raise ShardError(f"not one of the samples can be read; the last: {last}")
-
-    def __getitems__(self, addresses: Sequence[Address]) -> list[Item]:
-        """The samples of a batch, as the loader asks for them; damaged ones as `DataConfig.on_error` says."""
-        spares: list[Address] = []
-        if addresses and addresses[0].epoch == EVALUATION:  # goes by order: damage of a whole shard fills batches
-            places = np.linspace(0, len(self), NUM_SPARES, endpoint=False).astype(int)
-            spares = [Address(EVALUATION, index, False) for index in places.tolist()]
-        readings = read_batch(addresses, self.__getitem__, self.config.on_error, spares)
-        return [
-            dataclasses.replace(reading.item, valid=reading.address.valid, problem=reading.problem)
-            for reading in readings
-        ]
 
     def __getitem__(self, address: Address) -> Item:
         """The sample of an address.
@@ -189,7 +174,7 @@ class SampleData(Dataset[Item]):
             points, poses, intrinsics, _ = augment(points, poses, intrinsics, parallel, rng, self.augmentation)
         images = None if self.views == "none" else tuple(sample.images[f"view{view:02d}"] for view in chosen)
         return Item(
-            points,
+            np.ascontiguousarray(points[:, :3]),
             poses,
             intrinsics,
             parallel,
@@ -199,6 +184,7 @@ class SampleData(Dataset[Item]):
             valid,
             sample.key,
             surface=surface,
+            normals=np.ascontiguousarray(points[:, 3:]) if self.config.normals else None,
         )
 
     def _label_of(self, meta: dict[str, Any]) -> int:
@@ -212,7 +198,11 @@ class SampleData(Dataset[Item]):
             )
         # Stored points are independent samples of the surface, so a random subset is a fair sample of it too.
         chosen = stored.take(rng.choice(len(stored), wanted, replace=False), axis=0)
-        return np.ascontiguousarray(chosen[:, :3], np.float32)
+        if not self.config.normals:
+            return np.ascontiguousarray(chosen[:, :3], np.float32)
+        if stored.shape[1] != 6:
+            raise TapError(f"sample {key} stores no normals; render again with this release, or set data.normals=false")
+        return np.ascontiguousarray(chosen, np.float32)
 
     def _choose_views(self, index: int, rng: np.random.Generator) -> list[int] | tuple[()] | None:
         if self.views == "none":

@@ -3,7 +3,6 @@
 The checkpoint is selected on a validation cut of the train split; the test split is read once, at the end.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,14 @@ from shards.stores.store import Location
 from shards.stream import IntArray
 from tap.backbones import BackboneConfig
 from tap.config import differing_keys
+from tap.datasets import Source, open_source
 from tap.errors import TapError
 from tap.interchange.folder import stored_backbone
-from tap.loading.data import SampleData, open_reader
+from tap.loading.samples import Samples
 from tap.loading.sampling import plain_errors
 from tap.tasks.classifier import ClassificationConfig, ClassificationTask, default_backbone
 from tap.tasks.scores import RESULT, Scores, predict, write_result
-from tap.tasks.split import check_backbone, check_label, cut_share, data_account, labelled_samples
+from tap.tasks.split import check_backbone, check_label, cut_share, labelled_samples, source_account
 from tap.training.checkpoint import find_checkpoint, has_checkpoint, load_record, load_weights, read_json
 from tap.training.fabric import build_fabric
 from tap.training.machine import prepare_machine
@@ -63,10 +63,11 @@ def finetune_classification(
     config = config.model_copy(update={"backbone": _resolve_backbone(config.backbone, init)})
     continued = resume and has_checkpoint(out)
     finished = continued and (out / RESULT).exists()
-    data = _open_train(shards, config)
+    source = open_source(shards, config.dataset)
+    data = _open_train(source, config)
     train, validation = _cut_validation(data, config)
-    account = data_account(shards, config.train_split, config.test_split)
-    test_data = None if finished else _open_test(shards, config, account)
+    account = source_account(source, config.train_split, config.test_split)
+    test_data = None if finished else _open_test(source, config)
     prepare_machine(config.train)
     task = ClassificationTask(config, data, train, validation, init is not None)
     check_backbone(task.model, data, train)
@@ -98,7 +99,7 @@ def _score_all(
     task: ClassificationTask,
     out: Path,
     validation: IntArray,
-    test_data: SampleData | None,
+    test_data: Samples | None,
     config: ClassificationConfig,
     fabric: Fabric,
 ) -> dict[str, dict[str, Scores]]:
@@ -118,21 +119,20 @@ def _score_all(
     return scored
 
 
-def _open_train(shards: Location, config: ClassificationConfig) -> SampleData:
+def _open_train(source: Source, config: ClassificationConfig) -> Samples:
     """Training data."""
     if config.test_split == config.train_split:
         raise TapError(
             f"test_split: {config.test_split!r} is the split that is trained on; name another, or one not there"
         )
-    reader = open_reader(shards, config.train_split, config.data)
-    return SampleData(reader, config.data, config.train.seed, "none", config.augment)
+    return source.open(config.train_split, config.data, config.train.seed, config.augment)
 
 
-def _open_test(shards: Location, config: ClassificationConfig, account: Mapping[str, Any]) -> SampleData | None:
+def _open_test(source: Source, config: ClassificationConfig) -> Samples | None:
     """Test data where the set has that split; of it only the first sample is read, the rest waits for the end."""
-    if config.test_split not in account["num_samples"]:
+    if config.test_split not in source.num_samples:
         return None
-    data = SampleData(open_reader(shards, config.test_split, config.data), config.data, config.train.seed, "none")
+    data = source.open(config.test_split, config.data, config.train.seed)
     first = next(data.readable(range(len(data))))
     check_label(data, first.index, first.label)
     return data
@@ -152,10 +152,10 @@ def _resolve_backbone(wanted: BackboneConfig | None, init: Path | None) -> Backb
     return found
 
 
-def _cut_validation(data: SampleData, config: ClassificationConfig) -> tuple[IntArray, IntArray]:
+def _cut_validation(data: Samples, config: ClassificationConfig) -> tuple[IntArray, IntArray]:
     """Training and validation samples, after a look at what the set offers."""
     indices, labels = labelled_samples(data)
-    where = data.reader.store.location
+    where = data.location
     if len(set(labels)) < 2:
         raise TapError(
             f"{where}: {config.train_split} holds {len(set(labels))} class; classification needs two or more"

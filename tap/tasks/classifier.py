@@ -14,9 +14,11 @@ from torch.nn import functional as F
 from shards.stream import IntArray
 from tap.backbones import BackboneConfig, build_backbone
 from tap.batch import PointBatch
+from tap.datasets import DatasetConfig
 from tap.loading.augment import AugmentConfig
 from tap.loading.collate import Batch
-from tap.loading.data import DataConfig, SampleData
+from tap.loading.data import DataConfig
+from tap.loading.samples import Samples
 from tap.network.heads import ClassificationHead, Pooling
 from tap.presets import MODEL_PRESETS
 from tap.tasks.scores import predict
@@ -38,6 +40,7 @@ class ClassificationConfig(BaseModel):
     )
     train: TrainConfig = Field(default_factory=TrainConfig, description="How long, how fast and where.")
     data: DataConfig = Field(default_factory=DataConfig, description="Points of a cloud; views are not read.")
+    dataset: DatasetConfig = Field(default_factory=DatasetConfig, description="How the data set is stored.")
     augment: AugmentConfig = Field(default_factory=AugmentConfig, description="Moves the points.")
     label_smoothing: float = Field(0.3, ge=0, lt=1, description="Share of the target spread over all classes.")
     pooling: Pooling | None = Field(
@@ -92,10 +95,10 @@ class ClassificationTask:
     select: str | None = "accuracy"
 
     def __init__(
-        self, config: ClassificationConfig, data: SampleData, train: IntArray, validation: IntArray, pretrained: bool
+        self, config: ClassificationConfig, data: Samples, train: IntArray, validation: IntArray, pretrained: bool
     ) -> None:
         torch.manual_seed(config.train.seed)
-        self.num_classes = len(data.reader.classes)
+        self.num_classes = len(data.classes)
         backbone = config.backbone or default_backbone()
         self.model: nn.Module = Classifier(backbone, self.num_classes, config.dropout, config.pooling)
         self.train_data, self.num_train = data, len(train)
@@ -104,7 +107,7 @@ class ClassificationTask:
 
     def order(self, epoch: int) -> IntArray:
         """The reader's order, without the validation samples."""
-        return epoch_order(self.train_data.reader, self._train, self._config.train.seed, epoch)
+        return epoch_order(self.train_data, self._train, epoch)
 
     def part_of(self, name: str) -> str:
         """Backbone or head."""

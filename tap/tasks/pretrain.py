@@ -17,6 +17,7 @@ from shards.stream import Address, IntArray
 from tap.errors import TapError
 from tap.loading.collate import Batch, collate
 from tap.loading.data import SampleData, open_reader
+from tap.loading.samples import Samples
 from tap.loading.sampling import EVALUATION, plain_errors
 from tap.losses import TargetLoss, with_channels
 from tap.network.model import build_model
@@ -56,13 +57,14 @@ class PretrainTask:
     ) -> None:
         torch.manual_seed(config.train.seed)
         self.model: nn.Module = build_model(config.model)
-        self.train_data, self.num_train = data, len(indices)
+        self.train_data: Samples = data
+        self.num_train = len(indices)
         self._indices, self._config, self._evaluator = indices, config, evaluator
         self._loss, self._perceptual = TargetLoss(config.loss.weights(config.targets)), perceptual
 
     def order(self, epoch: int) -> IntArray:
         """The reader's order, without the samples that are held out."""
-        return epoch_order(self.train_data.reader, self._indices, self._config.train.seed, epoch)
+        return epoch_order(self.train_data, self._indices, epoch)
 
     def part_of(self, name: str) -> str:
         """Backbone, photograph module or generator."""

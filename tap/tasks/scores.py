@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from shards.stream import IntArray
 from tap.errors import TapError
 from tap.loading.collate import collate
-from tap.loading.data import SampleData
+from tap.loading.samples import Samples
 from tap.loading.sampling import evaluation_batches, make_loader
 from tap.tasks.split import check_label
 from tap.training.checkpoint import write_json
@@ -67,7 +67,7 @@ class Scores:
 
 
 def predict(
-    model: nn.Module, data: SampleData, indices: IntArray, config: TrainConfig, fabric: Fabric, alone: bool = False
+    model: nn.Module, data: Samples, indices: IntArray, config: TrainConfig, fabric: Fabric, alone: bool = False
 ) -> Scores:
     """Scores of samples, each as its fixed evaluation draw.
 
@@ -100,7 +100,7 @@ def predict(
 
 
 def write_result(
-    out: Path, facts: Mapping[str, Any], scored: Mapping[str, Mapping[str, Scores]], test_data: SampleData | None
+    out: Path, facts: Mapping[str, Any], scored: Mapping[str, Mapping[str, Scores]], test_data: Samples | None
 ) -> None:
     """Writes ``result.json``, and ``predictions.csv`` of the test split where there is one.
 
@@ -116,14 +116,14 @@ def write_result(
         for split in ("validation", "test")
     }
     if test_data is not None:
-        classes = test_data.reader.classes
+        classes = test_data.classes
         tests = {name: parts["test"] for name, parts in scored.items()}
         first = next(iter(tests.values()))
         with (out / "predictions.csv").open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
             writer.writerow(["key", "truth", *(f"{name}{part}" for name in tests for part in ("", "_confidence"))])
             for place, index in enumerate(first.index.tolist()):
-                row = [test_data.reader.key(index), classes[int(first.truth[place])]]
+                row = [test_data.key(index), classes[int(first.truth[place])]]
                 for scores in tests.values():
                     row += [classes[int(scores.predicted[place])], f"{float(scores.confidence[place]):.4f}"]
                 writer.writerow(row)

@@ -1,6 +1,5 @@
 """The samples that a task trains on: their labels, a held-out share cut the same way every time, their order."""
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,13 +8,12 @@ import torch
 from torch import nn
 
 from shards.errors import ShardError
-from shards.reader import ShardReader
-from shards.record import read_manifest
-from shards.stores.store import Location, open_store
+from shards.stores.store import Location
 from shards.stream import Address, IntArray
+from tap.datasets import ShardSource, Source
 from tap.errors import TapError
 from tap.loading.collate import collate
-from tap.loading.data import UNLABELLED, SampleData
+from tap.loading.samples import UNLABELLED, Samples
 from tap.loading.sampling import EVALUATION, fetch_ahead
 
 
@@ -24,15 +22,16 @@ def data_account(shards: Location, *splits: str) -> dict[str, Any]:
 
     Read from the manifest alone, so the tars of a split that is not read need not be there; `ShardError` without one.
     """
-    manifest = read_manifest(open_store(shards))
-    sizes: Counter[str] = Counter()
-    for entry in manifest.shards:
-        sizes[entry.split] += entry.count
-    num_samples = {split: sizes[split] for split in splits if split in sizes}
-    return {"num_samples": num_samples, "classes": sorted(manifest.classes, key=lambda name: manifest.classes[name])}
+    return source_account(ShardSource(shards), *splits)
 
 
-def labelled_samples(data: SampleData) -> tuple[IntArray, list[int]]:
+def source_account(source: Source, *splits: str) -> dict[str, Any]:
+    """The same of any data set."""
+    num_samples = {split: source.num_samples[split] for split in splits if split in source.num_samples}
+    return {"num_samples": num_samples, "classes": list(source.classes)}
+
+
+def labelled_samples(data: Samples) -> tuple[IntArray, list[int]]:
     """The samples of labelled data and their labels, of most of which only the JSON is read.
 
     The size of the points tells their number, so one sample of each size is read as it is for training: one that cannot be
@@ -52,7 +51,7 @@ def labelled_samples(data: SampleData) -> tuple[IntArray, list[int]]:
     indices: list[int] = []
     labels: list[int] = []
     sizes: set[int | None] = set()
-    ahead = fetch_ahead(data.reader, np.arange(len(data)))
+    ahead = None if data.reader is None else fetch_ahead(data.reader, np.arange(len(data)))
     for index in range(len(data)):
         if ahead is not None:
             ahead.reached(index)
@@ -60,7 +59,7 @@ def labelled_samples(data: SampleData) -> tuple[IntArray, list[int]]:
         if label is None:
             continue
         check_label(data, index, label)
-        size = data.reader.fields(index).get("points.npy")
+        size = data.size(index)
         if size not in sizes and _read_whole(data, index):
             sizes.add(size)
         indices.append(index)
@@ -68,13 +67,13 @@ def labelled_samples(data: SampleData) -> tuple[IntArray, list[int]]:
     return np.asarray(indices, np.int64), labels
 
 
-def check_label(data: SampleData, index: int, label: int) -> None:
+def check_label(data: Samples, index: int, label: int) -> None:
     """Raises `TapError` where a sample has no class."""
     if label == UNLABELLED:
-        raise TapError(f"{data.reader.store.location}: sample {data.reader.key(index)} has no class; label all of them")
+        raise TapError(f"{data.location}: sample {data.key(index)} has no class; label all of them")
 
 
-def check_backbone(model: nn.Module, data: SampleData, indices: IntArray) -> None:
+def check_backbone(model: nn.Module, data: Samples, indices: IntArray) -> None:
     """Takes a sample through a model's ``backbone``: clouds that it cannot take are met here, before any training.
 
     Raises:
@@ -109,9 +108,9 @@ def cut_share(labels: Sequence[int], share: float, seed: int) -> tuple[IntArray,
     return keep.astype(np.int64), np.sort(np.asarray(cut, np.int64))
 
 
-def epoch_order(reader: ShardReader, members: IntArray, seed: int, epoch: int) -> IntArray:
-    """The reader's order of an epoch, restricted to some of its samples, each named once."""
-    order = reader.order(seed, epoch)
+def epoch_order(data: Samples, members: IntArray, epoch: int) -> IntArray:
+    """The order of an epoch, restricted to some of the samples, each named once."""
+    order = data.order(epoch)
     if len(members) == len(order):
         return order
     wanted = np.zeros(len(order), bool)
@@ -119,7 +118,7 @@ def epoch_order(reader: ShardReader, members: IntArray, seed: int, epoch: int) -
     return order[wanted[order]]
 
 
-def _read_whole(data: SampleData, index: int) -> bool:
+def _read_whole(data: Samples, index: int) -> bool:
     """Reads a sample as it is for training; false where it is damaged and damaged samples are skipped."""
     try:
         data[Address(EVALUATION, index)]

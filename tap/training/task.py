@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from shards.stream import IntArray
 from tap.loading.collate import Batch
-from tap.loading.data import SampleData
+from tap.loading.samples import Samples
 
 if TYPE_CHECKING:
     from tap.training.report.sections import Section
@@ -28,7 +28,7 @@ class Task(Protocol):
     """
 
     model: nn.Module
-    train_data: SampleData
+    train_data: Samples
     num_train: int
     select: str | None
 

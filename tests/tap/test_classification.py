@@ -18,7 +18,7 @@ from shards.stream import Address
 from tap.config import apply_overrides
 from tap.errors import TapError
 from tap.loading.collate import Item, collate
-from tap.loading.data import SampleData
+from tap.loading.data import DataConfig, SampleData
 from tap.loading.sampling import EVALUATION
 from tap.tasks.classification import finetune_classification
 from tap.tasks.classifier import ClassificationConfig, ClassificationTask
@@ -49,7 +49,7 @@ def test_the_cut_takes_of_each_class_and_is_seeded() -> None:
 
 def test_the_order_is_that_of_the_reader_without_the_cut(shards: Path) -> None:
     reader = ShardReader(shards, "train")
-    order = epoch_order(reader, np.array([0, 3, 7]), 0, 2)
+    order = epoch_order(SampleData(reader, DataConfig(), 0), np.array([0, 3, 7]), 2)
     assert sorted(order.tolist()) == [0, 3, 7]
     assert [index for index in reader.order(0, 2).tolist() if index in {0, 3, 7}] == order.tolist()
 

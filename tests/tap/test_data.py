@@ -237,3 +237,20 @@ def test_a_set_behind_a_url_streams_as_the_local_one(
         time.sleep(0.05)
     assert len(list((tmp_path / "cache").glob("*.tar"))) == 4
     assert open_reader(store.location, "train", CONFIG.model_copy(update={"cache_gb": 0.0})).key(0) == readers[1].key(0)
+
+
+def test_normals_come_beside_the_points_and_turn_with_them(shards: Path) -> None:
+    reader = ShardReader(shards, "train")
+    config, turn = CONFIG.model_copy(update={"normals": True}), AugmentConfig(rotate_z=180.0)
+    plain, turned = (SampleData(reader, config, 3, augmentation=moved)[Address(0, 0)] for moved in (None, turn))
+    assert plain.normals is not None
+    assert turned.normals is not None
+    assert np.allclose(np.linalg.norm(plain.normals, axis=1), 1, atol=1e-3)
+    assert not np.allclose(plain.normals, turned.normals)
+    # A turn keeps the angle between a point and its normal, and both their heights.
+    assert np.allclose((plain.normals * plain.points).sum(1), (turned.normals * turned.points).sum(1), atol=1e-5)
+    assert np.allclose(plain.normals[:, 2], turned.normals[:, 2], atol=1e-6)
+    features = collate([plain, turned]).point_batch().features
+    assert features is not None
+    assert np.array_equal(features.numpy()[1], turned.normals)
+    assert collate([SampleData(reader, CONFIG, 3)[Address(0, 0)]]).point_batch().features is None

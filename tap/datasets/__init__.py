@@ -1,0 +1,8 @@
+"""Labelled data sets that tasks train and are judged on: shard sets, and the layouts in which public ones are given away.
+
+All clouds arrive in one frame: +z up, the mean of the points at the origin, the farthest point at distance 1.
+"""
+
+from tap.datasets.source import DatasetConfig, ShardSource, Source, open_source
+
+__all__ = ["DatasetConfig", "ShardSource", "Source", "open_source"]
