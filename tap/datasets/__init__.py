@@ -3,6 +3,8 @@
 All clouds arrive in one frame: +z up, the mean of the points at the origin, the farthest point at distance 1.
 """
 
-from tap.datasets.source import DatasetConfig, ShardSource, Source, open_source
+from tap.datasets.layouts import LAYOUTS, open_source
+from tap.datasets.shard_source import ShardSource
+from tap.datasets.source import DatasetConfig, PartSource, Source
 
-__all__ = ["DatasetConfig", "ShardSource", "Source", "open_source"]
+__all__ = ["LAYOUTS", "DatasetConfig", "PartSource", "ShardSource", "Source", "open_source"]

@@ -1,18 +1,16 @@
-"""A labelled data set with its splits, whatever it is stored as, and the choice among the ways of storing it."""
+"""What a labelled data set offers a task, whatever it is stored as: classes, splits, and the samples of a split."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shards.record import read_manifest
-from shards.stores.store import Location, open_store
-from tap.datasets.classes import match_classes
 from tap.loading.augment import AugmentConfig
-from tap.loading.data import DataConfig, SampleData, open_reader
+from tap.loading.data import DataConfig
 from tap.loading.samples import Samples
 from tap.loading.skipped import Skipped
+
+UpAxis = Literal["y", "z"]
 
 
 class DatasetConfig(BaseModel):
@@ -20,9 +18,12 @@ class DatasetConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    layout: str = Field("auto", description="How it is stored; auto finds out.")
+    layout: str = Field("auto", description="How it is stored, a name of `tap.datasets.LAYOUTS`; auto finds out.")
     label_map: dict[str, str] = Field(
         default_factory=dict, description="A class name in the data set to the name that counts."
+    )
+    up: UpAxis | None = Field(
+        None, description="The up axis of its points, y or z; null takes that of the layout's public release."
     )
 
 
@@ -72,59 +73,21 @@ class Source(Protocol):
         ...
 
 
-class ShardSource:
-    """A shard set, see `Source`; its splits are read when they are opened, the manifest alone before.
+class PartSource(Source, Protocol):
+    """A data set whose points have part labels; the items of its samples carry ``parts``.
 
-    Args:
-        location: path or URL of the set.
-        label_map: see `DatasetConfig`.
-        classes: of a trained model; None for those of the set.
-
-    Raises:
-        ShardError: no manifest.
-        TapError: classes that do not match.
+    Attributes:
+        part_names: of all P parts in the order of their labels, such as "Mug: handle".
+        class_parts: the part labels of each class, in the order of ``classes``; no part belongs to two classes. Empty for a
+            class of a trained model that the set does not have.
     """
 
-    layout = "shards"
+    @property
+    def part_names(self) -> tuple[str, ...]:
+        """Of all parts, in the order of their labels."""
+        ...
 
-    def __init__(
-        self, location: Location, label_map: Mapping[str, str] | None = None, classes: Sequence[str] | None = None
-    ) -> None:
-        self.location = str(location)
-        self._location = location
-        manifest = read_manifest(open_store(location))
-        found = sorted(manifest.classes, key=lambda name: manifest.classes[name])
-        self.classes, self._labels = match_classes(self.location, found, label_map or {}, classes)
-        sizes: Counter[str] = Counter()
-        for entry in manifest.shards:
-            sizes[entry.split] += entry.count
-        self.num_samples: Mapping[str, int] = dict(sizes)
-
-    def open(
-        self,
-        split: str,
-        config: DataConfig,
-        seed: int,
-        augmentation: AugmentConfig | None = None,
-        skipped: Skipped | None = None,
-    ) -> SampleData:
-        """The samples of a split, without views."""
-        reader = open_reader(self._location, split, config)
-        return SampleData(
-            reader, config, seed, "none", augmentation, skipped, labels=self._labels, classes=self.classes
-        )
-
-
-def open_source(location: Location, config: DatasetConfig, classes: Sequence[str] | None = None) -> Source:
-    """The data set that lies somewhere.
-
-    Args:
-        location: path, or URL of a shard set.
-        config: how it is stored.
-        classes: of a trained model, which those of the data set must be among; None for those of the data set.
-
-    Raises:
-        TapError: no data set of that layout, or classes that do not match.
-        ShardError: a damaged shard set.
-    """
-    return ShardSource(location, config.label_map, classes)
+    @property
+    def class_parts(self) -> tuple[tuple[int, ...], ...]:
+        """Class index to its part labels."""
+        ...

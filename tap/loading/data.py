@@ -19,6 +19,7 @@ from shards.stream import Address, IntArray, OnError
 from tap.errors import TapError
 from tap.loading.augment import AugmentConfig, augment
 from tap.loading.collate import FloatArray, Item
+from tap.loading.points import EvaluationPoints, ShortClouds, TrainingPoints, choose_points
 from tap.loading.samples import UNLABELLED, Samples
 from tap.loading.sampling import EVALUATION
 from tap.loading.skipped import Skipped
@@ -32,7 +33,16 @@ class DataConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    num_points: int = Field(1024, ge=1, description="Points of a cloud, a random subset of those stored.")
+    num_points: int = Field(1024, ge=1, description="Points of a cloud, a subset of those stored.")
+    train_points: TrainingPoints = Field(
+        "random", description="Points of a training sample: random, or a random subset of farthest points."
+    )
+    eval_points: EvaluationPoints = Field(
+        "random", description="Points of an evaluation sample: random, the same ones always, or the farthest points."
+    )
+    short_clouds: ShortClouds = Field(
+        "raise", description="A cloud of fewer points stops the run (raise), or random ones are taken again (repeat)."
+    )
     normals: bool = Field(
         False, description="Read unit normals beside the points, for a backbone with xyz_normal inputs."
     )
@@ -165,7 +175,7 @@ class SampleData(Samples):
         views = self._choose_views(index, rng)
         kinds = ("view", *self.images) if self.views != "none" else ("view",)
         sample = self.reader.read(index, arrays=arrays, views=views, kinds=kinds)
-        points = self._choose_points(sample.arrays["points"], sample.key, rng)
+        points = self._choose_points(sample.arrays["points"], sample.key, rng, epoch == EVALUATION)
         chosen = np.arange(self.reader.num_views(index)) if views is None else np.asarray(views, np.int64)
         poses, intrinsics = _cameras(sample.arrays, chosen)
         surface = read_surface(sample, chosen.tolist(), poses, self.images) if len(kinds) > 1 else None
@@ -190,18 +200,13 @@ class SampleData(Samples):
     def _label_of(self, meta: dict[str, Any]) -> int:
         return self._label.get(meta.get("category") or "", UNLABELLED)
 
-    def _choose_points(self, stored: FloatArray, key: str, rng: np.random.Generator) -> FloatArray:
-        wanted = self.config.num_points
-        if len(stored) < wanted:
-            raise TapError(
-                f"sample {key} stores {len(stored)} points, data.num_points asks for {wanted}; lower it or render more"
-            )
-        # Stored points are independent samples of the surface, so a random subset is a fair sample of it too.
-        chosen = stored.take(rng.choice(len(stored), wanted, replace=False), axis=0)
+    def _choose_points(self, stored: FloatArray, key: str, rng: np.random.Generator, evaluation: bool) -> FloatArray:
+        where = f"sample {key}"
+        chosen = stored.take(choose_points(where, stored[:, :3], self.config, rng, evaluation), axis=0)
         if not self.config.normals:
             return np.ascontiguousarray(chosen[:, :3], np.float32)
         if stored.shape[1] != 6:
-            raise TapError(f"sample {key} stores no normals; render again with this release, or set data.normals=false")
+            raise TapError(f"{where} stores no normals; render again with this release, or set data.normals=false")
         return np.ascontiguousarray(chosen, np.float32)
 
     def _choose_views(self, index: int, rng: np.random.Generator) -> list[int] | tuple[()] | None:
