@@ -8,10 +8,14 @@ from typing import Annotated
 import typer
 
 from cli.errors import reported
+from cli.finetune_commands import classification, fewshot
 from cli.model_commands import ablations, photo
 from cli.options import Compile, Config, Devices, Preset, Resume, Set, Shards, on_this_machine
+from cli.partseg_commands import partseg
+from cli.probe_commands import embed, probe
 from cli.shards_commands import shards_app
 from cli.stage_commands import render, rigs, show
+from cli.use_commands import compare, evaluate, predict, reproduce
 from cli.weights_commands import export, import_weights
 
 app = typer.Typer(
@@ -68,42 +72,19 @@ def pretrain(
     )  # fmt: skip
 
 
-@finetune.command(epilog="Example: tap finetune classification shards --init runs/tap --out runs/classify")
-@reported
-def classification(
-    shards: Shards,
-    out: Annotated[
-        Path,
-        typer.Option(
-            callback=on_this_machine, help="Run folder: config, logs, checkpoints, result.", show_default=False
-        ),
-    ],
-    init: Annotated[
-        Path | None,
-        typer.Option(
-            callback=on_this_machine,
-            help="Run of `tap pretrain`, or folder of `tap export` or `tap import-weights`; without it, from scratch.",
-            show_default=False,
-        ),
-    ] = None,
-    preset: Preset = "small/transformer",
-    devices: Devices = None,
-    compile_model: Compile = False,
-    resume: Resume = False,
-    config: Config = None,
-    settings: Set = None,
-) -> None:
-    """Fine-tune a classifier on labelled shards.
-
-    Validation is cut from train and chooses the checkpoint; test is read once, at the end.
-    """
-    from cli.train_command import classification_run
-
-    classification_run(
-        shards, out, init, preset, config, settings or [], resume, devices=devices, compile=compile_model
-    )
-
-
+finetune.command(epilog="Example: tap finetune classification shards --init runs/tap --out runs/classify")(
+    classification
+)
+finetune.command(epilog="Example: tap finetune fewshot shards --init runs/tap --out runs/fewshot --way 5 --shot 10")(
+    fewshot
+)
+finetune.command(epilog="Example: tap finetune partseg ShapeNetPart --init runs/tap --out runs/parts")(partseg)
+app.command(epilog="Example: tap probe shards --init runs/tap --out runs/probe")(probe)
+app.command(epilog="Example: tap embed shards --run runs/tap --out features.npz")(embed)
+app.command(epilog="Example: tap evaluate runs/classify ScanObjectNN --layout scanobjectnn/obj_bg")(evaluate)
+app.command(epilog="Example: tap predict chair.ply --run runs/classify")(predict)
+app.command(epilog="Example: tap compare runs/scratch runs/classify")(compare)
+app.command(epilog="Example: tap reproduce table2 --data data")(reproduce)
 app.command(epilog="Example: tap ablations")(ablations)
 app.command(epilog="Example: tap photo chair.obj --run runs/tap --rig mvcnn12 --attention")(photo)
 app.command(epilog="Example: tap import-weights pointmlp.pth --backbone pointmlp --out weights/pointmlp")(

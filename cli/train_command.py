@@ -2,16 +2,18 @@
 
 import contextlib
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from cli.dataset_options import with_dataset
 from cli.errors import EXPECTED, FAILED, INTERRUPTED
+from cli.finetune_tables import tell_result, tell_summary
 from cli.progress import TrainProgress
 from shards.stores.store import Location
 from tap.config import apply_overrides, configured
@@ -92,36 +94,89 @@ def classification_run(
     overrides: list[str],
     resume: bool,
     *,
+    select: str | None = None,
+    votes: int | None = None,
+    seeds: int | None = None,
+    layout: str | None = None,
+    label_map: list[str] | None = None,
     devices: int | None = None,
     compile: bool = False,
 ) -> dict[str, Any]:
-    """The whole of `tap finetune classification`; returns what `finetune_classification` does."""
+    """The whole of `tap finetune classification`.
+
+    Args:
+        shards: the set.
+        out: run folder, or with ``seeds`` the folder of the run folders.
+        init: what it starts from.
+        preset: key of `CLASSIFICATION_PRESETS`.
+        config_file: TOML that changes it, or None.
+        overrides: ``key=value`` that change it further.
+        resume: go on.
+        select: validation or test.
+        votes: draws of a vote.
+        seeds: runs with as many seeds, or None for one run.
+        layout: how the set is stored.
+        label_map: OLD=NEW class names.
+        devices: processes, one device each.
+        compile: compile the model.
+
+    Returns:
+        What `finetune_classification` does, or `tap.tasks.seeds.over_seeds`.
+    """
     with _one_voice():
         from tap.tasks import CLASSIFICATION_PRESETS, finetune_classification
+        from tap.tasks.seeds import over_seeds
 
         config = configured(_preset(CLASSIFICATION_PRESETS, preset), config_file, overrides)
+        config = with_dataset(_given(config, {"select": select, "votes": votes}), layout, label_map)
         config = _placed(config, devices, compile)
+        console = Console(highlight=False, quiet=not is_first_process())
         with TrainProgress(is_first_process()) as progress:
-            result = finetune_classification(shards, out, config, init=init, resume=resume, progress=progress)
-        if is_first_process():
-            _tell_scores(Console(highlight=False), result, out)
+            run = partial(finetune_classification, shards, init=init, resume=resume, progress=progress)
+            result = run(out, config) if seeds is None else over_seeds(run, out, config, seeds)
+        if seeds is None:
+            tell_result(console, result, out)
+        else:
+            tell_summary(console, result, out, "seed")
         return result
 
 
-def _tell_scores(console: Console, result: dict[str, Any], out: Path) -> None:
-    table = Table("split", "checkpoint", "accuracy", "class mean")
-    for split in ("validation", "test"):
-        for name, numbers in (result[split] or {}).items():
-            table.add_row(split, name, f"{numbers['accuracy']:.1%}", f"{numbers['class_mean_accuracy']:.1%}")
-    console.print(table)
-    console.print(
-        f"best: epoch {result['best_epoch']}, chosen on {escape(result['selected_on'])}; test was read once, at the end"
-        if result["test"]
-        else "no test split in these shards: validation numbers only",
-        soft_wrap=True,
-    )
-    console.print(f"result {escape(str(out / 'result.json'))}", soft_wrap=True)
-    console.print(f"report {escape(str(out / 'report.html'))}", soft_wrap=True)
+def fewshot_run(
+    location: Location,
+    out: Path,
+    init: Path | None,
+    preset: str,
+    config_file: Path | None,
+    overrides: list[str],
+    resume: bool,
+    *,
+    way: int | None = None,
+    shot: int | None = None,
+    folds: int | None = None,
+    query: int | None = None,
+    layout: str | None = None,
+    label_map: list[str] | None = None,
+) -> dict[str, Any]:
+    """The whole of `tap finetune fewshot`; returns what `finetune_fewshot` does. Arguments left out are the config's."""
+    with _one_voice():
+        from tap.tasks.classification_presets import FEWSHOT_PRESETS
+        from tap.tasks.fewshot import finetune_fewshot
+
+        config = configured(_preset(FEWSHOT_PRESETS, preset), config_file, overrides)
+        config = _given(config, {"way": way, "shot": shot, "num_folds": folds, "num_query": query})
+        config = _placed(with_dataset(config, layout, label_map), None, False)
+        with TrainProgress(is_first_process()) as progress:
+            summary = finetune_fewshot(location, out, config, init=init, resume=resume, progress=progress)
+        tell_summary(Console(highlight=False, quiet=not is_first_process()), summary, out, "fold")
+        return summary
+
+
+def _given(config: Config, options: Mapping[str, object]) -> Config:
+    """The config with the options that were given; the others are None."""
+    for name, value in options.items():
+        if value is not None:
+            config = apply_overrides(config, [f"{name}={value}"], f"--{name.removeprefix('num_')}")
+    return config
 
 
 def _preset(presets: dict[str, Callable[[], Config]], name: str) -> Config:

@@ -51,17 +51,26 @@ class ClassificationHead(nn.Module):
         num_classes: classes.
         pooling: see `pool`.
         dropout: after each hidden layer.
+        hidden: their widths; none leaves one linear layer.
     Source: Take-A-Photo, section 4.2: 512-256 with batch norm, ReLU and dropout .5. No bias before a batch norm.
     """
 
-    def __init__(self, channels: int, num_classes: int, pooling: Pooling, dropout: float = 0.5) -> None:
+    def __init__(
+        self,
+        channels: int,
+        num_classes: int,
+        pooling: Pooling,
+        dropout: float = 0.5,
+        hidden: tuple[int, ...] = HIDDEN,
+    ) -> None:
         super().__init__()
         self.pooling = pooling
         width = POOLED[pooling] * channels
         layers: list[nn.Module] = []
-        for hidden in HIDDEN:
-            layers += [nn.Linear(width, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Dropout(dropout)]
-            width = hidden
+        for channels_out in hidden:
+            layers += [nn.Linear(width, channels_out, bias=False), nn.BatchNorm1d(channels_out), nn.ReLU()]
+            layers.append(nn.Dropout(dropout))
+            width = channels_out
         self.layers = nn.Sequential(*layers, nn.Linear(width, num_classes))
 
     def forward(self, encoded: Encoded) -> Tensor:

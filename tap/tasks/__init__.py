@@ -7,20 +7,31 @@ from typing import Any
 from pydantic import BaseModel
 
 from tap.tasks.classification import finetune_classification
-from tap.tasks.classification_presets import CLASSIFICATION_PRESETS
-from tap.tasks.classifier import ClassificationConfig
+from tap.tasks.classification_config import ClassificationConfig
+from tap.tasks.classification_presets import CLASSIFICATION_PRESETS, FEWSHOT_PRESETS
+from tap.tasks.fewshot import finetune_fewshot
+from tap.tasks.fewshot_folds import FewShotConfig
+from tap.tasks.part_config import PartSegConfig
+from tap.tasks.partseg import finetune_partseg
+from tap.tasks.partseg_presets import PARTSEG_PRESETS
 from tap.tasks.pretrain import pretrain
 from tap.tasks.pretrain_config import PretrainConfig
 from tap.tasks.pretrain_presets import PRETRAIN_PRESETS
 
 __all__ = [
     "CLASSIFICATION_PRESETS",
+    "FEWSHOT_PRESETS",
+    "PARTSEG_PRESETS",
     "PRETRAIN_PRESETS",
     "TASKS",
     "ClassificationConfig",
+    "FewShotConfig",
+    "PartSegConfig",
     "PretrainConfig",
     "TaskEntry",
     "finetune_classification",
+    "finetune_fewshot",
+    "finetune_partseg",
     "pretrain",
 ]
 
@@ -43,4 +54,6 @@ class TaskEntry:
 TASKS: dict[str, TaskEntry] = {
     "pretrain": TaskEntry(PretrainConfig, PRETRAIN_PRESETS, pretrain),
     "classification": TaskEntry(ClassificationConfig, CLASSIFICATION_PRESETS, finetune_classification),
+    "fewshot": TaskEntry(FewShotConfig, FEWSHOT_PRESETS, finetune_fewshot),
+    "partseg": TaskEntry(PartSegConfig, PARTSEG_PRESETS, finetune_partseg),
 }

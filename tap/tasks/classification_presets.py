@@ -1,11 +1,13 @@
-"""Presets of classification: a whole `ClassificationConfig` for each backbone at three sizes."""
+"""Presets of classification and few-shot runs: a whole config for each backbone at several sizes."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
 
 from tap.loading.augment import AugmentConfig
+from tap.loading.moves import MovesConfig
 from tap.presets import MODEL_PRESETS, SMALL_SETTINGS
-from tap.tasks.classifier import ClassificationConfig
+from tap.tasks.classification_config import ClassificationConfig
+from tap.tasks.fewshot_folds import FewShotConfig
 from tap.training.train_config import TrainConfig
 
 
@@ -33,10 +35,44 @@ def paper(backbone: str) -> ClassificationConfig:
     return _published(f"paper/{backbone}", warmup_epochs=0, backbone_warmup_epochs=10)
 
 
+def small_fewshot(backbone: str) -> FewShotConfig:
+    """Folds for two CPU cores; that of the transformer takes the backbone of the run it starts from."""
+    classification = small(backbone)
+    changes = {"epochs": 60, "batch_size": 16, "eval_every": 60, "save_every": 60, "drop_last": False}
+    return FewShotConfig(
+        backbone=classification.backbone,
+        train=classification.train.model_copy(update=changes),
+        augment=classification.augment,
+        label_smoothing=classification.label_smoothing,
+        backbone_warmup_epochs=classification.backbone_warmup_epochs,
+    )
+
+
+def reference_fewshot(backbone: str) -> FewShotConfig:
+    """Folds as Point-BERT (CVPR 2022) trains them: no label smoothing, clouds stretched along each axis and shifted.
+
+    But here the last epoch counts, not the best one on the query samples.
+    """
+    classification = reference(backbone)
+    return FewShotConfig(
+        backbone=classification.backbone,
+        train=classification.train.model_copy(update={"epochs": 150, "eval_every": 150, "num_workers": 4}),
+        moves=MovesConfig(scale=(2 / 3, 3 / 2), scale_axes=True, translate=0.2),
+        label_smoothing=0.0,
+        pooling=classification.pooling,
+    )
+
+
 SIZES: Mapping[str, Callable[[str], ClassificationConfig]] = {"small": small, "reference": reference, "paper": paper}
 
 CLASSIFICATION_PRESETS: dict[str, Callable[[], ClassificationConfig]] = {
     f"{size}/{backbone}": partial(build, backbone) for backbone in SMALL_SETTINGS for size, build in SIZES.items()
+}
+
+FEWSHOT_PRESETS: dict[str, Callable[[], FewShotConfig]] = {
+    f"{size}/{backbone}": partial(build, backbone)
+    for backbone in SMALL_SETTINGS
+    for size, build in (("small", small_fewshot), ("reference", reference_fewshot))
 }
 
 

@@ -1,60 +1,44 @@
-"""A classifier, its settings, and how it learns: what `tap.training.train` needs of classification.
+"""A classifier and how it learns: what `tap.training.train` needs of classification.
 
 Legend: B batch, K classes.
 """
 
+import dataclasses
 from pathlib import Path
+from typing import Self
 
 import torch
 from lightning.fabric import Fabric
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from shards.stream import IntArray
 from tap.backbones import BackboneConfig, build_backbone
 from tap.batch import PointBatch
-from tap.datasets import DatasetConfig
-from tap.loading.augment import AugmentConfig
+from tap.errors import TapError
 from tap.loading.collate import Batch
-from tap.loading.data import DataConfig
+from tap.loading.moves import move
 from tap.loading.samples import Samples
-from tap.network.heads import ClassificationHead, Pooling
+from tap.network.heads import HIDDEN, ClassificationHead, Pooling
 from tap.presets import MODEL_PRESETS
-from tap.tasks.scores import predict
+from tap.tasks.classification_config import ClassificationConfig, ClassifierConfig, FineTuning
+from tap.tasks.scores import RESULT, predict
 from tap.tasks.split import epoch_order
+from tap.tasks.votes import vote_section
+from tap.training.report.sections import Section
 from tap.training.task import Metrics
-from tap.training.train_config import TrainConfig
+
+__all__ = [
+    "ClassificationConfig",
+    "ClassificationTask",
+    "Classifier",
+    "ClassifierConfig",
+    "Judged",
+    "build_classifier",
+    "default_backbone",
+]
 
 IGNORED = -100  # label of a sample that the loss leaves out
-
-
-class ClassificationConfig(BaseModel):
-    """A whole classification run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    backbone: BackboneConfig | None = Field(
-        None,
-        description="The backbone; null takes that of the run to start from, or the small transformer from scratch.",
-    )
-    train: TrainConfig = Field(default_factory=TrainConfig, description="How long, how fast and where.")
-    data: DataConfig = Field(default_factory=DataConfig, description="Points of a cloud; views are not read.")
-    dataset: DatasetConfig = Field(default_factory=DatasetConfig, description="How the data set is stored.")
-    augment: AugmentConfig = Field(default_factory=AugmentConfig, description="Moves the points.")
-    label_smoothing: float = Field(0.3, ge=0, lt=1, description="Share of the target spread over all classes.")
-    pooling: Pooling | None = Field(
-        None, description="Tokens to one vector: class_max, max or max_mean; null takes class_max where there is one."
-    )
-    dropout: float = Field(0.5, ge=0, lt=1, description="Dropout of the head.")
-    backbone_warmup_epochs: float = Field(
-        0.0, ge=0, description="Epochs in which a pre-trained backbone's learning rate rises from 0 to the head's."
-    )
-    validation_share: float = Field(
-        0.2, gt=0, lt=1, description="Share of each class of train that selects the checkpoint."
-    )
-    train_split: str = Field("train", description="Split that is trained on and that validation is cut from.")
-    test_split: str = Field("test", description="Split that is read once at the end, if the set has it.")
 
 
 class Classifier(nn.Module):
@@ -65,20 +49,60 @@ class Classifier(nn.Module):
         num_classes: classes.
         dropout: of the head.
         pooling: of the tokens; None takes the class token and the maximum, or the maximum alone where there is none.
+        protocol: ``full``; or with a frozen backbone ``mlp_linear``, whose head is one linear layer, or ``mlp_3``. Frozen
+            means no gradients, and batch norm, dropout and drop path as in evaluation while the head trains.
+    Source: the protocols are those of ReCon (ICML 2023), section 4.
     """
 
     def __init__(
-        self, backbone: BackboneConfig, num_classes: int, dropout: float, pooling: Pooling | None = None
+        self,
+        backbone: BackboneConfig,
+        num_classes: int,
+        dropout: float,
+        pooling: Pooling | None = None,
+        protocol: FineTuning = "full",
     ) -> None:
         super().__init__()
         self.backbone = build_backbone(backbone)
         pooling = pooling or ("class_max" if self.backbone.has_class_token else "max")
-        self.head = ClassificationHead(self.backbone.channels, num_classes, pooling, dropout)
+        hidden = () if protocol == "mlp_linear" else HIDDEN
+        self.head = ClassificationHead(self.backbone.channels, num_classes, pooling, dropout, hidden)
+        self.frozen = protocol != "full"
+        if self.frozen:
+            self.get_submodule("backbone").requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        """As of `nn.Module`, but a frozen backbone stays in evaluation."""
+        super().train(mode)
+        if self.frozen:
+            self.get_submodule("backbone").eval()
+        return self
 
     def forward(self, points: PointBatch) -> Tensor:
         """Class scores (B, num_classes) of clouds, before softmax."""
         scores: Tensor = self.head(self.backbone(points))
         return scores
+
+
+def build_classifier(config: ClassifierConfig, num_classes: int) -> Classifier:
+    """The classifier of a run, with fresh weights."""
+    backbone = config.backbone or default_backbone()
+    return Classifier(backbone, num_classes, config.dropout, config.pooling, config.protocol)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Judged:
+    """The samples that a classifier is judged on while it trains.
+
+    Attributes:
+        data: where they come from.
+        indices: which ones.
+        split: what they are, for the tables: validation, test or query.
+    """
+
+    data: Samples
+    indices: IntArray
+    split: str
 
 
 class ClassificationTask:
@@ -88,25 +112,32 @@ class ClassificationTask:
         config: of the run, with its backbone.
         data: training samples with augmentation.
         train: the samples that are trained on.
-        validation: the samples that select the checkpoint.
+        judged: the samples that select the checkpoint.
         pretrained: whether the backbone starts from learned weights.
+
+    Raises:
+        TapError: a frozen backbone that has learned nothing.
     """
 
     select: str | None = "accuracy"
 
     def __init__(
-        self, config: ClassificationConfig, data: Samples, train: IntArray, validation: IntArray, pretrained: bool
+        self, config: ClassifierConfig, data: Samples, train: IntArray, judged: Judged, pretrained: bool
     ) -> None:
+        if config.protocol != "full" and not pretrained:
+            raise TapError(
+                f"protocol {config.protocol} trains a head on a frozen backbone; say with --init what it has learned, or "
+                "train everything with protocol=full"
+            )
         torch.manual_seed(config.train.seed)
         self.num_classes = len(data.classes)
-        backbone = config.backbone or default_backbone()
-        self.model: nn.Module = Classifier(backbone, self.num_classes, config.dropout, config.pooling)
+        self.model: nn.Module = build_classifier(config, self.num_classes)
         self.train_data, self.num_train = data, len(train)
-        self._config, self._train, self._validation = config, train, validation
+        self._config, self._train, self._judged = config, train, judged
         self._warmup = config.backbone_warmup_epochs if pretrained else 0.0
 
     def order(self, epoch: int) -> IntArray:
-        """The reader's order, without the validation samples."""
+        """The reader's order, without the samples that are not trained on."""
         return epoch_order(self.train_data, self._train, epoch)
 
     def part_of(self, name: str) -> str:
@@ -118,7 +149,12 @@ class ClassificationTask:
         return min(1.0, epoch / self._warmup) if part == "backbone" and self._warmup else 1.0
 
     def training_step(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Cross-entropy with label smoothing, and the share of the batch that was right; both 0 of a batch of fill."""
+        """Cross-entropy with label smoothing, and the share of the batch that was right; both 0 of a batch of fill.
+
+        The loop has seeded torch for this batch of this step; the moves are drawn from that seed, beside torch's own stream.
+        """
+        if self.model.training:
+            batch = move(batch, self._config.moves, torch.initial_seed())
         scores = model(batch.point_batch())
         valid = batch.valid
         if not valid.any():  # a mean over nothing; the other processes still wait for this one's gradients
@@ -128,10 +164,13 @@ class ClassificationTask:
         return {"loss": loss, "train_accuracy": (scores.argmax(-1) == labels)[valid].float().mean()}
 
     def evaluate(self, model: nn.Module, fabric: Fabric, epoch: int, out: Path) -> Metrics:
-        """Loss (without smoothing), accuracy and class-mean accuracy on the validation cut."""
-        plan = (self._validation, self._config.train)
-        scores = predict(model, self.train_data, *plan, fabric)
-        return {"split": "validation", **scores.metrics(self.num_classes, fabric)}
+        """Loss (without smoothing), accuracy and class-mean accuracy on the samples that it is judged on."""
+        scores = predict(model, self._judged.data, self._judged.indices, self._config.train, fabric)
+        return {"split": self._judged.split, **scores.metrics(self.num_classes, fabric)}
+
+    def report_sections(self, out: Path) -> list[Section]:
+        """How much a vote over several draws of each test cloud changes, once there is one."""
+        return vote_section(out / RESULT)
 
 
 def default_backbone() -> BackboneConfig:

@@ -90,13 +90,25 @@ def predict(
         for index, label in zip(batch.index.tolist(), batch.labels.tolist(), strict=True):
             check_label(data, index, label)
         scores = model(batch.point_batch().to(fabric.device)).float().cpu()  # (B, K)
-        if not scores.isfinite().all():
-            raise TapError("the classifier's scores are not finite; lower train.learning_rate")
-        confidence, predicted = scores.softmax(-1).max(-1)
-        loss = F.cross_entropy(scores, batch.labels, reduction="none")
-        row = (batch.index, batch.labels, predicted, confidence, loss)
-        columns.append(tuple(column[batch.valid] for column in row))
-    return Scores(*(torch.cat(parts) for parts in zip(*columns, strict=True)))
+        columns.append((batch.index[batch.valid], batch.labels[batch.valid], scores[batch.valid]))
+    return score(*(torch.cat(parts) for parts in zip(*columns, strict=True)))
+
+
+def score(index: Tensor, labels: Tensor, scores: Tensor) -> Scores:
+    """What class scores say.
+
+    Args:
+        index: (S,) int64, place in the reader.
+        labels: (S,) int64, the truth.
+        scores: (S, K) float32, before softmax.
+
+    Raises:
+        TapError: a score is not finite.
+    """
+    if not scores.isfinite().all():
+        raise TapError("the classifier's scores are not finite; lower train.learning_rate")
+    confidence, predicted = scores.softmax(-1).max(-1)
+    return Scores(index, labels, predicted, confidence, F.cross_entropy(scores, labels, reduction="none"))
 
 
 def write_result(
@@ -107,7 +119,7 @@ def write_result(
     Args:
         out: run folder.
         facts: what else the result says.
-        scored: checkpoint name -> split -> scores.
+        scored: checkpoint name (or ``vote``) -> split -> scores.
         test_data: where the test samples come from.
     """
     num_classes = facts["num_classes"]

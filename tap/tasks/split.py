@@ -15,6 +15,7 @@ from tap.errors import TapError
 from tap.loading.collate import collate
 from tap.loading.samples import UNLABELLED, Samples
 from tap.loading.sampling import EVALUATION, fetch_ahead
+from tap.training.train_config import TrainConfig
 
 
 def data_account(shards: Location, *splits: str) -> dict[str, Any]:
@@ -73,6 +74,15 @@ def check_label(data: Samples, index: int, label: int) -> None:
         raise TapError(f"{data.location}: sample {data.key(index)} has no class; label all of them")
 
 
+def check_enough(where: str, num_train: int, train: TrainConfig) -> None:
+    """Raises `TapError` where a head's batch norm would have no variance over one sample, on any of the devices."""
+    if num_train // train.devices < 2 or train.batch_size < 2:
+        raise TapError(
+            f"{where}: {num_train} samples to train on in batches of {train.batch_size} on each of {train.devices} "
+            "devices; two a device in batches of two or more are the least"
+        )
+
+
 def check_backbone(model: nn.Module, data: Samples, indices: IntArray) -> None:
     """Takes a sample through a model's ``backbone``: clouds that it cannot take are met here, before any training.
 
@@ -80,7 +90,8 @@ def check_backbone(model: nn.Module, data: Samples, indices: IntArray) -> None:
         TapError: they are too small, or lack what it reads of each point.
     """
     batch = collate([next(data.readable(indices))]).point_batch()
-    backbone, was_training = model.get_submodule("backbone"), model.training
+    backbone = model.get_submodule("backbone")
+    was_training = backbone.training  # a frozen one is not, whatever the model is
     with torch.no_grad():
         backbone.eval()(batch)  # running statistics stay as they are
     backbone.train(was_training)
@@ -106,6 +117,26 @@ def cut_share(labels: Sequence[int], share: float, seed: int) -> tuple[IntArray,
         cut += order[:number].tolist()
     keep = np.setdiff1d(np.arange(len(classes)), cut)
     return keep.astype(np.int64), np.sort(np.asarray(cut, np.int64))
+
+
+def take_share(labels: Sequence[int], share: float, seed: int) -> IntArray:
+    """Takes max(1, round(share * n)) of the n samples of each class; what a smaller share takes is among what a larger does.
+
+    Args:
+        labels: class of each sample.
+        share: of each class, above 0; 1 takes all.
+        seed: draws which ones.
+
+    Returns:
+        Indices, ascending.
+    """
+    taken: list[int] = []
+    classes = np.asarray(labels, np.int64)
+    for label in np.unique(classes):
+        members = np.flatnonzero(classes == label)
+        order = np.random.default_rng((seed, int(label) + 1, 1)).permutation(members)  # another draw than `cut_share`'s
+        taken += order[: max(1, round(share * len(members)))].tolist()
+    return np.sort(np.asarray(taken, np.int64))
 
 
 def epoch_order(data: Samples, members: IntArray, epoch: int) -> IntArray:

@@ -100,12 +100,6 @@ def _check_same(out: Path, stored: Mapping[str, Any], record: Mapping[str, Any])
         raise TapError(
             f"{out}: this run started from {first}, not from {wanted}; resume with the same --init, or choose another --out"
         )
-    used, found = stored.get("num_used"), record.get("num_used")
-    if used and found and used != found:  # another cut of the samples: some would be trained on and validated on
-        raise TapError(
-            f"{out}: this run used {_told(used)} samples, now {_told(found)} can be used: the set was damaged or mended "
-            "since; repair it (tap shards verify names what is damaged), or choose another --out"
-        )
     keys = ("task", "config", "data")
     pairs = differing_keys({key: stored.get(key) for key in keys}, {key: record[key] for key in keys})
     differences = [pair for pair in pairs if pair.split(" ", 1)[0].removeprefix("config.") not in OPERATIONAL]
@@ -113,6 +107,12 @@ def _check_same(out: Path, stored: Mapping[str, Any], record: Mapping[str, Any])
         raise TapError(
             f"{out}: this run was started otherwise (stored and wanted): {', '.join(differences[:3])}"
             f"{', and more' if len(differences) > 3 else ''}; resume with the same settings, or choose another --out"
+        )
+    used, found = stored.get("num_used"), record.get("num_used")
+    if used and found and used != found:  # another cut of the samples: some would be trained on and validated on
+        raise TapError(
+            f"{out}: this run used {_told(used)} samples, now {_told(found)} can be used: the set was damaged or mended "
+            "since; repair it (tap shards verify names what is damaged), or choose another --out"
         )
 
 

@@ -9,7 +9,11 @@ from typer.testing import CliRunner
 from cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = [[], ["render"], ["pretrain"], ["finetune"], ["finetune", "classification"], ["rigs"], ["show"], ["demo"]]
+COMMANDS = [
+    [], ["render"], ["pretrain"], ["finetune"], ["finetune", "classification"], ["finetune", "fewshot"],
+    ["finetune", "partseg"],
+    ["probe"], ["embed"], ["evaluate"], ["predict"], ["compare"], ["reproduce"], ["rigs"], ["show"], ["demo"],
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -21,7 +21,7 @@ from tap.loading.collate import Item, collate
 from tap.loading.data import DataConfig, SampleData
 from tap.loading.sampling import EVALUATION
 from tap.tasks.classification import finetune_classification
-from tap.tasks.classifier import ClassificationConfig, ClassificationTask
+from tap.tasks.classifier import ClassificationConfig, ClassificationTask, Judged
 from tap.tasks.pretrain import PretrainConfig, pretrain
 from tap.tasks.scores import Scores
 from tap.tasks.split import cut_share, epoch_order, labelled_samples
@@ -245,10 +245,10 @@ def test_the_backbones_rate_rises_from_nothing(shards: Path, classification_conf
     data = SampleData(ShardReader(shards, "train"), config.data, 0, "none")
     _ = data[Address(EVALUATION, 0)]
     everything = np.arange(15)
-    task = ClassificationTask(config, data, everything, everything, pretrained=True)
+    task = ClassificationTask(config, data, everything, Judged(data, everything, "validation"), pretrained=True)
     assert [task.rate_scale("backbone", epoch) for epoch in (0, 1, 4, 9)] == [0, 0.25, 1, 1]
     assert task.rate_scale("head", 0) == 1
-    scratch = ClassificationTask(config, data, everything, everything, pretrained=False)
+    scratch = ClassificationTask(config, data, everything, Judged(data, everything, "validation"), pretrained=False)
     assert scratch.rate_scale("backbone", 0) == 1
     assert {task.part_of(name) for name, _ in task.model.named_parameters()} == {"backbone", "head"}
 
@@ -303,7 +303,8 @@ def test_a_sample_that_only_fills_up_is_not_learned_from(
 ) -> None:
     data = SampleData(ShardReader(shards, "train"), classification_config.data, 0, "none")
     everything = np.arange(15)
-    task = ClassificationTask(classification_config, data, everything, everything, pretrained=False)
+    judged = Judged(data, everything, "validation")
+    task = ClassificationTask(classification_config, data, everything, judged, pretrained=False)
     batch = collate([data[Address(0, index)] for index in (0, 5, 10)])
     scores = torch.randn(3, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
 

@@ -24,3 +24,12 @@ def test_without_a_class_token_the_maximum_stands_alone() -> None:
     assert head(encoded).shape == (3, 4)
     with pytest.raises(TapError, match="class token"):
         ClassificationHead(2, 4, "class_max")(encoded)
+
+
+def test_without_hidden_layers_the_head_is_linear() -> None:
+    head = ClassificationHead(2, 4, "max", hidden=())
+    assert [tuple(parameter.shape) for parameter in head.parameters()] == [(4, 2), (4,)]
+    tokens = torch.randn(3, 5, 2)
+    scores = head(Encoded(tokens, torch.zeros(3, 5, 3)))
+    weight, bias = head.parameters()
+    torch.testing.assert_close(scores, tokens.amax(1) @ weight.T + bias)

@@ -19,8 +19,18 @@ from tap.training.run_folder import Table as CsvTable
 from tap.training.task import Reporting, Task
 
 REPORT, RESULT, BASELINE = "report.html", "result.json", "baseline_"
-TITLES = {"pretrain": "Pre-training", "classification": "Fine-tuning for classification"}
-COMMANDS = {"pretrain": "tap pretrain", "classification": "tap finetune classification"}
+TITLES = {
+    "pretrain": "Pre-training",
+    "classification": "Fine-tuning for classification",
+    "fewshot": "Few-shot classification",
+    "partseg": "Fine-tuning for part segmentation",
+}
+COMMANDS = {
+    "pretrain": "tap pretrain",
+    "classification": "tap finetune classification",
+    "fewshot": "tap finetune fewshot",
+    "partseg": "tap finetune partseg",
+}
 MAX_TILES = 6
 Rows = list[dict[str, str]]
 
@@ -156,7 +166,10 @@ def _result(out: Path) -> list[Section]:
         return []
     result = read_json(out / RESULT)
     found = [
-        (f"{split}, {name} checkpoint", numbers)
+        (
+            f"{split}, vote of {result.get('num_votes')} draws" if name == "vote" else f"{split}, {name} checkpoint",
+            numbers,
+        )
         for split in ("validation", "test")
         for name, numbers in (result.get(split) or {}).items()
     ]
@@ -164,7 +177,9 @@ def _result(out: Path) -> list[Section]:
         return []
     columns = list(found[0][1])
     rows = [[name, *(numbers.get(column) for column in columns)] for name, numbers in found]
-    chosen = f"The best checkpoint is of epoch {result.get('best_epoch')}, chosen on {result.get('selected_on')}."
+    chosen = f"Selected on {result.get('selected_on')}."
+    if result.get("best_epoch") is not None:
+        chosen = f"The best checkpoint is of epoch {result['best_epoch']}, chosen on {result.get('selected_on')}."
     return [Section("Result", [Text(chosen), Table(["", *map(words, columns)], rows)])]
 
 
