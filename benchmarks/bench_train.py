@@ -43,8 +43,8 @@ from tap.loading.sampling import EpochBatches, make_loader
 from tap.losses import RegionLoss
 from tap.network.model import build_model
 from tap.tasks import CLASSIFICATION_PRESETS, PARTSEG_PRESETS, PRETRAIN_PRESETS
-from tap.tasks.classifier import build_classifier
-from tap.tasks.part_segmentation import build_segmenter
+from tap.tasks.classes.classifier import build_classifier
+from tap.tasks.parts.part_segmentation import build_segmenter
 from tap.training.machine import keep_freed_memory
 
 WARM_UP = 1

@@ -28,8 +28,8 @@ from machine import machine
 
 from tap.ablations import apply_ablation
 from tap.config import apply_overrides
+from tap.probing.probe import ProbeConfig, probe
 from tap.tasks import CLASSIFICATION_PRESETS, PRETRAIN_PRESETS, finetune_classification, pretrain
-from tap.tasks.probe import ProbeConfig, probe
 from tap.training.machine import keep_freed_memory
 
 FINETUNE_SEEDS, PROBE_SEEDS = (0, 1, 2), (0, 1, 2, 3, 4)

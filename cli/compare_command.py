@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from tap.errors import TapError
-from tap.tasks.comparison import Comparison, as_markdown, compare_runs
+from tap.results.comparison import Comparison, as_markdown, compare_runs
 
 
 def tell_comparison(runs: Sequence[Path], markdown: bool, out: Path | None) -> None:

@@ -9,11 +9,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from shards.stores.store import Location
-from tap.tasks.evaluation import EvaluationOptions, evaluate
+from tap.results.evaluation import EvaluationOptions, evaluate
 
 
 def evaluate_run(run: Path, data: Location, options: EvaluationOptions) -> dict[str, Any]:
-    """The whole of `tap evaluate`; returns what `tap.tasks.evaluation.evaluate` does."""
+    """The whole of `tap evaluate`; returns what `tap.results.evaluation.evaluate` does."""
     result = evaluate(run, data, options)
     console = Console(highlight=False)
     console.print(_classes(result["per_class"]))

@@ -121,10 +121,10 @@ def partseg_run(
     from tap.training.ranks import is_first_process
 
     with _one_voice():
-        from tap.tasks.part_config import PartSegConfig
-        from tap.tasks.partseg import finetune_partseg
-        from tap.tasks.partseg_init import reinit_named
-        from tap.tasks.partseg_presets import PARTSEG_PRESETS
+        from tap.tasks.parts.part_config import PartSegConfig
+        from tap.tasks.parts.partseg import finetune_partseg
+        from tap.tasks.parts.partseg_init import reinit_named
+        from tap.tasks.parts.partseg_presets import PARTSEG_PRESETS
         from tap.tasks.seeds import over_seeds
 
         settings = configured(_preset(PARTSEG_PRESETS, preset), config_file, overrides)

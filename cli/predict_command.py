@@ -21,10 +21,10 @@ from render.randomness import generator_for
 from render.sample import SAMPLERS, points_with_normals
 from tap.errors import TapError
 from tap.photos.clouds import CLOUD_SUFFIXES, Cloud, centred, holds_faces, read_cloud
-from tap.tasks.evaluation_run import Checkpoint
-from tap.tasks.prediction import Predictor, load_predictor
-from tap.tasks.prediction_cloud import Prediction
-from tap.tasks.prediction_parts import write_parts
+from tap.results.evaluation_run import Checkpoint
+from tap.results.prediction import Predictor, load_predictor
+from tap.results.prediction_cloud import Prediction
+from tap.results.prediction_parts import write_parts
 
 Up = Literal["y", "z"]
 

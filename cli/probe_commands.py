@@ -38,8 +38,8 @@ def probe(
     from rich.console import Console
 
     from tap.config import configured
-    from tap.tasks.probe import ProbeConfig
-    from tap.tasks.probe import probe as probed
+    from tap.probing.probe import ProbeConfig
+    from tap.probing.probe import probe as probed
 
     wanted = with_dataset(configured(ProbeConfig(), config, settings or []), layout, label_map)
     result = probed(dataset, out, wanted, init)
@@ -67,7 +67,7 @@ def embed(
     from rich.console import Console
 
     from tap.config import configured
-    from tap.tasks.embedding import EmbedConfig, embed_source
+    from tap.probing.embedding import EmbedConfig, embed_source
 
     wanted = with_dataset(configured(EmbedConfig(), config, settings or []), layout, label_map)
     if split:

@@ -9,17 +9,17 @@ from rich.console import Console
 
 from cli.compare_command import write_text
 from cli.errors import INTERRUPTED, TERMINATED
-from tap.tasks.published import TABLES
-from tap.tasks.reproduction import Planner, Size, steps_of
-from tap.tasks.reproduction_runs import FINISHED, READY, filled, run_steps, state_of
+from tap.results.published import TABLES
+from tap.results.reproduction import Planner, Size, steps_of
+from tap.results.reproduction_runs import FINISHED, READY, filled, run_steps, state_of
 
 
 def reproduce_table(table: str, data: Path, runs: Path, size: Size, run: bool, out: Path | None) -> bool:
     """The whole of `tap reproduce`.
 
     Args:
-        table: key of `tap.tasks.published.TABLES`.
-        data: folder of the data sets, see `tap.tasks.reproduction.FOLDERS`.
+        table: key of `tap.results.published.TABLES`.
+        data: folder of the data sets, see `tap.results.reproduction.FOLDERS`.
         runs: folder of the run folders.
         size: whose presets.
         run: run what is ready, in place of listing alone.

@@ -36,7 +36,7 @@ def pretrain_run(
     devices: int | None = None,
     compile: bool = False,
 ) -> dict[str, Any]:
-    """The whole of `tap pretrain`; returns what `tap.tasks.pretrain.pretrain` does.
+    """The whole of `tap pretrain`; returns what `tap.tasks.pretraining.pretrain.pretrain` does.
 
     Args:
         shards: the set.
@@ -159,8 +159,8 @@ def fewshot_run(
 ) -> dict[str, Any]:
     """The whole of `tap finetune fewshot`; returns what `finetune_fewshot` does. Arguments left out are the config's."""
     with _one_voice():
-        from tap.tasks.classification_presets import FEWSHOT_PRESETS
-        from tap.tasks.fewshot import finetune_fewshot
+        from tap.tasks.classes.classification_presets import FEWSHOT_PRESETS
+        from tap.tasks.classes.fewshot import finetune_fewshot
 
         config = configured(_preset(FEWSHOT_PRESETS, preset), config_file, overrides)
         config = _given(config, {"way": way, "shot": shot, "num_folds": folds, "num_query": query})

@@ -54,7 +54,7 @@ def evaluate(
     from cli.dataset_options import with_dataset
     from cli.evaluate_command import evaluate_run
     from tap.datasets import DatasetConfig
-    from tap.tasks.evaluation import EvaluationOptions
+    from tap.results.evaluation import EvaluationOptions
 
     is_told = layout is not None or up is not None or bool(label_map)
     dataset = with_dataset(DatasetConfig(up=up), layout, label_map) if is_told else None

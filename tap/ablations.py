@@ -27,7 +27,7 @@ class Ablation:
     Attributes:
         name: of the row; of the layers x channels table as ``L2C128``.
         title: one sentence, what changes from the full model.
-        changes: ``key=value`` overrides of `tap.tasks.pretrain.PretrainConfig`.
+        changes: ``key=value`` overrides of `tap.tasks.pretraining.pretrain.PretrainConfig`.
         accuracy: published, percent; the full model has `FULL_MODEL`. Measured on `MEASURED_ON`.
         table: where it stands in the paper.
     """
@@ -53,7 +53,7 @@ def apply_ablation(config: Config, name: str) -> Config:
     """A changed copy of a pre-training config.
 
     Args:
-        config: any `tap.tasks.pretrain.PretrainConfig`.
+        config: any `tap.tasks.pretraining.pretrain.PretrainConfig`.
         name: a key of `ABLATIONS`.
 
     Raises:

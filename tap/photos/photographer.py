@@ -25,7 +25,7 @@ from tap.losses import target_sums
 from tap.network.model import TakeAPhoto, build_model
 from tap.photos.clouds import Cloud
 from tap.targets import TargetName, image_kinds
-from tap.tasks.pretrain_config import PretrainConfig
+from tap.tasks.pretraining.pretrain_config import PretrainConfig
 from tap.training.checkpoint import find_checkpoint, load_record, load_weights
 
 FloatArray = npt.NDArray[np.float32]

@@ -6,17 +6,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tap.tasks.classification import finetune_classification
-from tap.tasks.classification_config import ClassificationConfig
-from tap.tasks.classification_presets import CLASSIFICATION_PRESETS, FEWSHOT_PRESETS
-from tap.tasks.fewshot import finetune_fewshot
-from tap.tasks.fewshot_folds import FewShotConfig
-from tap.tasks.part_config import PartSegConfig
-from tap.tasks.partseg import finetune_partseg
-from tap.tasks.partseg_presets import PARTSEG_PRESETS
-from tap.tasks.pretrain import pretrain
-from tap.tasks.pretrain_config import PretrainConfig
-from tap.tasks.pretrain_presets import PRETRAIN_PRESETS
+from tap.tasks.classes.classification import finetune_classification
+from tap.tasks.classes.classification_config import ClassificationConfig
+from tap.tasks.classes.classification_presets import CLASSIFICATION_PRESETS, FEWSHOT_PRESETS
+from tap.tasks.classes.fewshot import finetune_fewshot
+from tap.tasks.classes.fewshot_folds import FewShotConfig
+from tap.tasks.parts.part_config import PartSegConfig
+from tap.tasks.parts.partseg import finetune_partseg
+from tap.tasks.parts.partseg_presets import PARTSEG_PRESETS
+from tap.tasks.pretraining.pretrain import pretrain
+from tap.tasks.pretraining.pretrain_config import PretrainConfig
+from tap.tasks.pretraining.pretrain_presets import PRETRAIN_PRESETS
 
 __all__ = [
     "CLASSIFICATION_PRESETS",

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from cli.dataset_options import LabelMap, Layout, label_pairs, with_dataset
 from tap.datasets import LAYOUTS, DatasetConfig
-from tap.tasks.classifier import ClassificationConfig
+from tap.tasks.classes.classifier import ClassificationConfig
 
 
 def test_the_help_names_every_layout() -> None:

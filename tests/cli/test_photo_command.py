@@ -19,7 +19,7 @@ from tap.network.generator import GeneratorConfig
 from tap.network.model import ModelConfig, build_model
 from tap.network.photograph import PhotographConfig
 from tap.targets import TargetName, num_channels
-from tap.tasks.pretrain_config import PretrainConfig
+from tap.tasks.pretraining.pretrain_config import PretrainConfig
 from tap.training.checkpoint import FORMAT_VERSION, save_checkpoint
 
 app = typer.Typer()

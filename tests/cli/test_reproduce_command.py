@@ -11,11 +11,11 @@ from typer.testing import CliRunner, Result
 
 from cli.main import app
 from cli.use_commands import compare, reproduce
-from tap.tasks.classification_presets import CLASSIFICATION_PRESETS, FEWSHOT_PRESETS
-from tap.tasks.partseg_presets import PARTSEG_PRESETS
-from tap.tasks.pretrain_presets import PRETRAIN_PRESETS
-from tap.tasks.published import TABLES
-from tap.tasks.reproduction import Planner, Step, steps_of
+from tap.results.published import TABLES
+from tap.results.reproduction import Planner, Step, steps_of
+from tap.tasks.classes.classification_presets import CLASSIFICATION_PRESETS, FEWSHOT_PRESETS
+from tap.tasks.parts.partseg_presets import PARTSEG_PRESETS
+from tap.tasks.pretraining.pretrain_presets import PRETRAIN_PRESETS
 
 PRESETS: dict[str, Any] = {
     "pretrain": PRETRAIN_PRESETS,

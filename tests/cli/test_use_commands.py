@@ -18,10 +18,10 @@ from render.shapes.write_mesh import write_mesh
 from shards.exchange.ply import decode_ply
 from tap.backbones import BackboneConfig
 from tap.loading.data import DataConfig
-from tap.tasks.classification_config import ClassificationConfig
-from tap.tasks.classifier import build_classifier
-from tap.tasks.part_config import PartSegConfig
-from tap.tasks.part_segmentation import build_segmenter
+from tap.tasks.classes.classification_config import ClassificationConfig
+from tap.tasks.classes.classifier import build_classifier
+from tap.tasks.parts.part_config import PartSegConfig
+from tap.tasks.parts.part_segmentation import build_segmenter
 from tap.training.checkpoint import FORMAT_VERSION, save_checkpoint, write_json
 
 ROOT = Path(__file__).resolve().parents[2]

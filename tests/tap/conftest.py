@@ -17,8 +17,8 @@ from tap.loading.data import DataConfig
 from tap.network.generator import GeneratorConfig
 from tap.network.model import ModelConfig
 from tap.network.photograph import PhotographConfig
-from tap.tasks.classifier import ClassificationConfig
-from tap.tasks.pretrain import PretrainConfig
+from tap.tasks.classes.classifier import ClassificationConfig
+from tap.tasks.pretraining.pretrain import PretrainConfig
 from tap.training.train_config import TrainConfig
 
 torch.set_num_threads(1)  # the tests' tensors are tiny: a second thread only waits

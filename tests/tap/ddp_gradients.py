@@ -18,7 +18,7 @@ from shards.reader import ShardReader
 from tap.loading.collate import Batch
 from tap.loading.data import SampleData
 from tap.loading.sampling import plain_errors
-from tap.tasks.pretrain import PretrainConfig, PretrainTask
+from tap.tasks.pretraining.pretrain import PretrainConfig, PretrainTask
 from tap.training.clock import Interrupts
 from tap.training.fabric import build_fabric
 from tap.training.run import Run

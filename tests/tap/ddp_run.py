@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from tap.tasks.classifier import ClassificationConfig, ClassificationTask
-from tap.tasks.pretrain import PretrainConfig, PretrainTask
+from tap.tasks.classes.classifier import ClassificationConfig, ClassificationTask
+from tap.tasks.pretraining.pretrain import PretrainConfig, PretrainTask
 from tap.training.task import Silent
 
 MODELS: list[nn.Module] = []

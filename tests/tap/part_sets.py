@@ -8,7 +8,7 @@ import numpy as np
 from tap.backbones import BackboneConfig
 from tap.loading.data import DataConfig
 from tap.loading.moves import MovesConfig
-from tap.tasks.part_config import PartSegConfig
+from tap.tasks.parts.part_config import PartSegConfig
 from tap.training.train_config import TrainConfig
 
 CATEGORIES = {"Box": ("01", 0, ("body", "lid")), "Rod": ("02", 2, ("shaft", "tip", "end"))}

@@ -19,8 +19,8 @@ from tap.network.photograph import Photograph, build_photograph
 from tap.network.projection import ProjectedPhotograph
 from tap.network.query import QueryGenerator
 from tap.perceptual import PerceptualLoss, VGG16Features
-from tap.tasks.pretrain import PretrainConfig, PretrainTask
-from tap.tasks.pretrain_presets import PRETRAIN_PRESETS
+from tap.tasks.pretraining.pretrain import PretrainConfig, PretrainTask
+from tap.tasks.pretraining.pretrain_presets import PRETRAIN_PRESETS
 
 QUERY_PARTS = {"F1": [3, 4, 5, 6, 7], "F2": [0, 1, 2], "F3": [0, 1, 2, 3, 4, 5], "F4": [0, 1, 2, 6, 7]}
 

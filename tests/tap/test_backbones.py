@@ -10,7 +10,7 @@ from torch import nn
 from tap.backbones import BACKBONES, BackboneConfig, build_backbone, find_backbone
 from tap.batch import Encoded, PointBatch
 from tap.errors import TapError
-from tap.tasks.classifier import Classifier
+from tap.tasks.classes.classifier import Classifier
 
 SMALL: dict[str, dict[str, Any]] = {
     "transformer": {

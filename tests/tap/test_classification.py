@@ -20,10 +20,10 @@ from tap.errors import TapError
 from tap.loading.collate import Item, collate
 from tap.loading.data import DataConfig, SampleData
 from tap.loading.sampling import EVALUATION
-from tap.tasks.classification import finetune_classification
-from tap.tasks.classifier import ClassificationConfig, ClassificationTask, Judged
-from tap.tasks.pretrain import PretrainConfig, pretrain
-from tap.tasks.scores import Scores
+from tap.tasks.classes.classification import finetune_classification
+from tap.tasks.classes.classifier import ClassificationConfig, ClassificationTask, Judged
+from tap.tasks.classes.scores import Scores
+from tap.tasks.pretraining.pretrain import PretrainConfig, pretrain
 from tap.tasks.split import cut_share, epoch_order, labelled_samples
 from tap.training.checkpoint import load_tensors
 from tap.training.task import Silent

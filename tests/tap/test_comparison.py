@@ -7,13 +7,13 @@ from tap.config import apply_overrides
 from tap.errors import TapError
 from tap.network.model import build_model
 from tap.presets import MODEL_PRESETS
-from tap.tasks.classification import finetune_classification
-from tap.tasks.classification_config import ClassificationConfig
-from tap.tasks.classifier import build_classifier
-from tap.tasks.comparison import Comparison, as_markdown, compare_runs
-from tap.tasks.comparison_runs import data_name, preset_of, read_run
-from tap.tasks.pretrain import PretrainConfig, pretrain
-from tap.tasks.published import TABLES, published
+from tap.results.comparison import Comparison, as_markdown, compare_runs
+from tap.results.comparison_runs import data_name, preset_of, read_run
+from tap.results.published import TABLES, published
+from tap.tasks.classes.classification import finetune_classification
+from tap.tasks.classes.classification_config import ClassificationConfig
+from tap.tasks.classes.classifier import build_classifier
+from tap.tasks.pretraining.pretrain import PretrainConfig, pretrain
 from tap.training.checkpoint import FORMAT_VERSION, read_json, save_checkpoint, write_json
 
 

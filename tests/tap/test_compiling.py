@@ -8,7 +8,7 @@ from torch import nn
 
 from tap.config import apply_overrides
 from tap.errors import TapError
-from tap.tasks.pretrain import PretrainConfig, pretrain
+from tap.tasks.pretraining.pretrain import PretrainConfig, pretrain
 from tap.training.checkpoint import load_tensors
 from tap.training.compiling import compiled, plain_compiler_errors
 

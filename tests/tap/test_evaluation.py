@@ -12,14 +12,14 @@ from tap.config import apply_overrides
 from tap.datasets import DatasetConfig
 from tap.errors import TapError
 from tap.loading.data import DataConfig
-from tap.tasks.classification import finetune_classification
-from tap.tasks.classification_config import ClassificationConfig
-from tap.tasks.evaluation import EvaluationOptions, evaluate
-from tap.tasks.evaluation_files import class_numbers, confusion
-from tap.tasks.part_config import PartSegConfig
-from tap.tasks.partseg import finetune_partseg
-from tap.tasks.pretrain import PretrainConfig, pretrain
-from tap.tasks.scores import Scores
+from tap.results.evaluation import EvaluationOptions, evaluate
+from tap.results.evaluation_files import class_numbers, confusion
+from tap.tasks.classes.classification import finetune_classification
+from tap.tasks.classes.classification_config import ClassificationConfig
+from tap.tasks.classes.scores import Scores
+from tap.tasks.parts.part_config import PartSegConfig
+from tap.tasks.parts.partseg import finetune_partseg
+from tap.tasks.pretraining.pretrain import PretrainConfig, pretrain
 from tap.training.checkpoint import read_json
 from tap.training.train_config import TrainConfig
 from tests.tap.conftest import surface

@@ -11,9 +11,9 @@ from tap.config import apply_overrides
 from tap.datasets import DatasetConfig, open_source
 from tap.errors import TapError
 from tap.loading.data import DataConfig
-from tap.tasks.embedding import EmbedConfig, embed_source
-from tap.tasks.features import Features, calibrate_norms, embed, frozen_backbone
-from tap.tasks.pretrain import PretrainConfig, pretrain
+from tap.probing.embedding import EmbedConfig, embed_source
+from tap.probing.features import Features, calibrate_norms, embed, frozen_backbone
+from tap.tasks.pretraining.pretrain import PretrainConfig, pretrain
 from tap.training.fabric import build_fabric
 from tap.training.train_config import TrainConfig
 

@@ -9,10 +9,10 @@ from tap.config import apply_overrides
 from tap.datasets import DatasetConfig, open_source
 from tap.errors import TapError
 from tap.loading.data import DataConfig
-from tap.tasks.classification_presets import FEWSHOT_PRESETS
-from tap.tasks.classifier import ClassificationConfig
-from tap.tasks.fewshot import NOT_SELECTED, finetune_fewshot
-from tap.tasks.fewshot_folds import FewShotConfig, drawn_fold
+from tap.tasks.classes.classification_presets import FEWSHOT_PRESETS
+from tap.tasks.classes.classifier import ClassificationConfig
+from tap.tasks.classes.fewshot import NOT_SELECTED, finetune_fewshot
+from tap.tasks.classes.fewshot_folds import FewShotConfig, drawn_fold
 from tap.training.task import Silent
 from tests.tap.conftest import CLASSES
 

@@ -12,8 +12,8 @@ from tap.network.part_heads import DECODERS, PointMLPDecoder, Propagation
 from tap.network.part_segmenter import PartSegmenter
 from tap.ops import three_nearest
 from tap.presets import SMALL_SETTINGS
-from tap.tasks.part_segmentation import build_segmenter
-from tap.tasks.partseg_presets import PARTSEG_PRESETS
+from tap.tasks.parts.part_segmentation import build_segmenter
+from tap.tasks.parts.partseg_presets import PARTSEG_PRESETS
 
 NUM_PARTS, NUM_CLASSES, NUM_POINTS = 7, 3, 256
 

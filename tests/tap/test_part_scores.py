@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tap.errors import TapError
-from tap.tasks.part_scores import PartScores, best_parts, part_table, shape_ious
+from tap.tasks.parts.part_scores import PartScores, best_parts, part_table, shape_ious
 
 TABLE = part_table([(0, 1), (2, 3, 4)], 5)
 

@@ -13,13 +13,13 @@ from tap.datasets import open_source
 from tap.errors import TapError
 from tap.loading.collate import collate
 from tap.loading.sampling import EVALUATION
-from tap.tasks.part_config import PartSegConfig
-from tap.tasks.part_data import open_data, open_part_source
-from tap.tasks.part_results import chosen_shapes, write_labels
-from tap.tasks.part_scores import PartScores, checked_parts, part_table
-from tap.tasks.part_segmentation import PartSegTask
-from tap.tasks.partseg import finetune_partseg
-from tap.tasks.partseg_presets import PARTSEG_PRESETS
+from tap.tasks.parts.part_config import PartSegConfig
+from tap.tasks.parts.part_data import open_data, open_part_source
+from tap.tasks.parts.part_results import chosen_shapes, write_labels
+from tap.tasks.parts.part_scores import PartScores, checked_parts, part_table
+from tap.tasks.parts.part_segmentation import PartSegTask
+from tap.tasks.parts.partseg import finetune_partseg
+from tap.tasks.parts.partseg_presets import PARTSEG_PRESETS
 from tap.training.checkpoint import load_record, load_tensors
 from tap.training.task import Silent
 from tests.tap.part_sets import tiny_config, write_part_set

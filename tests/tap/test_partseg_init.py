@@ -10,10 +10,10 @@ from tap.config import apply_overrides
 from tap.errors import TapError
 from tap.interchange.folder import write_folder
 from tap.loading.data import DataConfig
-from tap.tasks.part_config import PartSegConfig
-from tap.tasks.part_segmentation import build_segmenter
-from tap.tasks.partseg import finetune_partseg
-from tap.tasks.partseg_init import load_backbone, reinit_named, starting_backbone
+from tap.tasks.parts.part_config import PartSegConfig
+from tap.tasks.parts.part_segmentation import build_segmenter
+from tap.tasks.parts.partseg import finetune_partseg
+from tap.tasks.parts.partseg_init import load_backbone, reinit_named, starting_backbone
 from tap.training.checkpoint import load_record, load_tensors
 from tap.training.task import Silent
 from tests.tap.part_sets import POINTMLP, tiny_config, write_part_set

@@ -21,7 +21,7 @@ from tap.network.model import build_model
 from tap.photos.attention import looked_views, object_cells, spread_over_points
 from tap.photos.clouds import Cloud
 from tap.photos.photographer import Photographer, errors_against, load_photographer
-from tap.tasks.pretrain import PretrainConfig
+from tap.tasks.pretraining.pretrain import PretrainConfig
 from tap.training.checkpoint import FORMAT_VERSION, save_checkpoint
 
 SIZE = 32

@@ -11,13 +11,13 @@ from tap.batch import PointBatch
 from tap.errors import TapError
 from tap.loading.data import DataConfig
 from tap.photos.clouds import Cloud
-from tap.tasks.classification_config import ClassificationConfig
-from tap.tasks.classifier import build_classifier
-from tap.tasks.part_config import PartSegConfig
-from tap.tasks.part_segmentation import build_segmenter
-from tap.tasks.prediction import ClassPredictor, load_predictor
-from tap.tasks.prediction_cloud import blocks_of, points_for
-from tap.tasks.prediction_parts import write_parts
+from tap.results.prediction import ClassPredictor, load_predictor
+from tap.results.prediction_cloud import blocks_of, points_for
+from tap.results.prediction_parts import write_parts
+from tap.tasks.classes.classification_config import ClassificationConfig
+from tap.tasks.classes.classifier import build_classifier
+from tap.tasks.parts.part_config import PartSegConfig
+from tap.tasks.parts.part_segmentation import build_segmenter
 from tap.training.checkpoint import FORMAT_VERSION, save_checkpoint
 from tests.tap.conftest import tiny_backbone
 

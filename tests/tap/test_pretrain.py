@@ -20,11 +20,11 @@ from tap.batch import PointBatch, ViewBatch
 from tap.config import apply_overrides
 from tap.errors import TapError
 from tap.losses import RegionSums, region_sums
-from tap.tasks.baseline import weighted_mean_images
-from tap.tasks.pictures import view_labels
-from tap.tasks.pretrain import PretrainConfig, pretrain
-from tap.tasks.tally import view_spread
-from tap.tasks.views import Evaluator
+from tap.tasks.pretraining.baseline import weighted_mean_images
+from tap.tasks.pretraining.pictures import view_labels
+from tap.tasks.pretraining.pretrain import PretrainConfig, pretrain
+from tap.tasks.pretraining.tally import view_spread
+from tap.tasks.pretraining.views import Evaluator
 from tap.training.task import Silent
 from tests.shards.damage import flip_bit
 

@@ -17,7 +17,7 @@ from shards.schema import Sample
 from shards.stores.store import open_store
 from tap.config import apply_overrides
 from tap.errors import TapError
-from tap.tasks.pretrain import PretrainConfig, pretrain
+from tap.tasks.pretraining.pretrain import PretrainConfig, pretrain
 from tests.tap import spheres
 
 

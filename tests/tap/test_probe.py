@@ -7,7 +7,7 @@ import pytest
 from tap.backbones import BackboneConfig
 from tap.errors import TapError
 from tap.loading.data import DataConfig
-from tap.tasks.probe import ProbeConfig, cut_accuracies, fit_svm, probe
+from tap.probing.probe import ProbeConfig, cut_accuracies, fit_svm, probe
 from tap.training.train_config import TrainConfig
 
 BACKBONE = BackboneConfig(

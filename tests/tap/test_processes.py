@@ -14,7 +14,7 @@ from tap.config import apply_overrides
 from tap.errors import TapError
 from tap.loading.collate import collate
 from tap.loading.sampling import EpochBatches, make_loader
-from tap.tasks.pretrain import PretrainConfig
+from tap.tasks.pretraining.pretrain import PretrainConfig
 from tap.training.fabric import build_fabric
 from tap.training.step import StepBatches, step_seed
 from tests.tap.ddp_gradients import build_task

@@ -15,8 +15,8 @@ from tap.config import apply_overrides
 from tap.errors import TapError
 from tap.loading.collate import Item
 from tap.loading.data import SampleData
-from tap.tasks.classification import finetune_classification
-from tap.tasks.classifier import ClassificationConfig, Classifier
+from tap.tasks.classes.classification import finetune_classification
+from tap.tasks.classes.classifier import ClassificationConfig, Classifier
 from tap.tasks.split import cut_share, take_share
 from tap.training.checkpoint import load_tensors
 from tap.training.task import Silent

@@ -6,9 +6,9 @@ import pytest
 
 from tap.ablations import ABLATIONS
 from tap.errors import TapError
-from tap.tasks.pretrain_presets import PRETRAIN_PRESETS
-from tap.tasks.reproduction import FOLDERS, Planner, steps_of
-from tap.tasks.reproduction_runs import FINISHED, READY, filled, measured, run_steps, state_of, told_percent
+from tap.results.reproduction import FOLDERS, Planner, steps_of
+from tap.results.reproduction_runs import FINISHED, READY, filled, measured, run_steps, state_of, told_percent
+from tap.tasks.pretraining.pretrain_presets import PRETRAIN_PRESETS
 from tap.training.checkpoint import FORMAT_VERSION, save_checkpoint, write_json
 from tests.tap.conftest import write_set
 from tests.tap.datasets.tiny_sets import LAYOUT_SETS, scanobjectnn

@@ -6,9 +6,9 @@ import pytest
 
 from tap.config import apply_overrides
 from tap.errors import TapError
-from tap.tasks.classification import finetune_classification
-from tap.tasks.classifier import ClassificationConfig
-from tap.tasks.pretrain import PretrainConfig
+from tap.tasks.classes.classification import finetune_classification
+from tap.tasks.classes.classifier import ClassificationConfig
+from tap.tasks.pretraining.pretrain import PretrainConfig
 from tap.tasks.seeds import over_seeds, spread
 
 

@@ -9,7 +9,7 @@ from lightning.fabric import Fabric
 from tap.config import apply_overrides
 from tap.errors import TapError
 from tap.loading.sampling import EpochBatches
-from tap.tasks.pretrain import PretrainConfig, pretrain
+from tap.tasks.pretraining.pretrain import PretrainConfig, pretrain
 from tap.training.clock import Interrupts
 from tap.training.fabric import build_fabric
 from tap.training.run import Run

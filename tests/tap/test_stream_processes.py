@@ -21,9 +21,9 @@ from shards.reader import ShardReader
 from tap.config import apply_overrides
 from tap.errors import TapError
 from tap.network.model import build_model
-from tap.tasks.classifier import ClassificationConfig
-from tap.tasks.pretrain import PretrainConfig, pretrain
-from tap.tasks.views import Evaluator
+from tap.tasks.classes.classifier import ClassificationConfig
+from tap.tasks.pretraining.pretrain import PretrainConfig, pretrain
+from tap.tasks.pretraining.views import Evaluator
 from tap.training.checkpoint import load_state, load_weights
 from tests.shards import synthetic
 from tests.shards.damage import flip_bit

@@ -20,11 +20,11 @@ from tap.config import apply_overrides
 from tap.errors import TapError
 from tap.losses import TargetLoss, target_sums
 from tap.targets import TARGETS, channel_slices, image_kinds, num_channels
-from tap.tasks.baseline import weighted_mean_images
-from tap.tasks.pictures import pictures_of
-from tap.tasks.pretrain import PretrainConfig, pretrain
-from tap.tasks.tally import Tally
-from tap.tasks.views import Evaluator
+from tap.tasks.pretraining.baseline import weighted_mean_images
+from tap.tasks.pretraining.pictures import pictures_of
+from tap.tasks.pretraining.pretrain import PretrainConfig, pretrain
+from tap.tasks.pretraining.tally import Tally
+from tap.tasks.pretraining.views import Evaluator
 from tap.training.task import Silent
 from tests.tap import spheres
 

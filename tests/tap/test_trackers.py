@@ -9,7 +9,7 @@ from PIL import Image
 
 from tap.config import apply_overrides
 from tap.errors import TapError
-from tap.tasks.pretrain import PretrainConfig, pretrain
+from tap.tasks.pretraining.pretrain import PretrainConfig, pretrain
 from tap.training.checkpoint import read_json
 from tap.training.run import Run
 from tap.training.trackers import start_trackers

@@ -15,7 +15,7 @@ from shards.errors import ShardError
 from tap.config import apply_overrides
 from tap.errors import TapError
 from tap.loading.collate import Batch
-from tap.tasks.pretrain import PretrainConfig, PretrainTask, pretrain
+from tap.tasks.pretraining.pretrain import PretrainConfig, PretrainTask, pretrain
 from tap.training.checkpoint import load_state, load_tensors, read_json, write_json
 from tap.training.clock import deferred_interrupt
 from tap.training.task import Silent

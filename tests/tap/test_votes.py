@@ -14,9 +14,9 @@ from tap.config import apply_overrides
 from tap.loading.augment import AugmentConfig
 from tap.loading.data import DataConfig, SampleData
 from tap.loading.moves import MovesConfig
-from tap.tasks.classification import finetune_classification
-from tap.tasks.classifier import ClassificationConfig
-from tap.tasks.votes import vote
+from tap.tasks.classes.classification import finetune_classification
+from tap.tasks.classes.classifier import ClassificationConfig
+from tap.tasks.classes.votes import vote
 from tap.training.train_config import TrainConfig
 
 

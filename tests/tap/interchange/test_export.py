@@ -15,8 +15,8 @@ from tap.interchange.importing import import_weights
 from tap.network.generator import GeneratorConfig
 from tap.network.model import ModelConfig, build_model
 from tap.network.photograph import PhotographConfig
-from tap.tasks.classification import finetune_classification
-from tap.tasks.classifier import ClassificationConfig
+from tap.tasks.classes.classification import finetune_classification
+from tap.tasks.classes.classifier import ClassificationConfig
 from tap.training.checkpoint import FORMAT_VERSION, load_tensors, save_checkpoint
 
 SETTINGS = {"num_groups": 12, "group_size": 8, "radius": 0.4, "embed_hidden": (16, 16, 32), "embed_channels": 32}

@@ -1,0 +1,1 @@
+"""What a frozen backbone knows: features, and a linear probe of them."""

@@ -1,0 +1,1 @@
+"""What finished runs are used for: evaluation, prediction, comparison, the paper's tables."""

@@ -1,0 +1,1 @@
+"""Pre-training: draw the views of objects from their clouds."""
