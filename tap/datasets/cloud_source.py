@@ -1,7 +1,7 @@
 """What all layouts of clouds share as a data set: the folder, the match of classes, and the opening of a split."""
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -95,7 +95,7 @@ class CloudSource(abc.ABC):
         """
         path = self.root / name
         try:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+            lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
         except FileNotFoundError as error:
             raise self.missing(name) from error
         except (OSError, UnicodeDecodeError) as error:
@@ -112,6 +112,19 @@ class CloudSource(abc.ABC):
         if not root.is_dir():
             raise TapError(f"{location}: no such folder; layout {self.layout} has {self.marks} in it; {self.obtain}")
         return root
+
+
+def check_once(where: str, names: Iterable[str]) -> None:
+    """Checks that names are listed once each: what is listed twice counts twice, or is judged on what was trained on.
+
+    Raises:
+        TapError: one is listed again; begins with ``where``.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise TapError(f"{where}: {name!r} is listed twice; each must be there once")
+        seen.add(name)
 
 
 def check_files(source: CloudSource, paths: Sequence[Path]) -> None:

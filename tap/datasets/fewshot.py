@@ -40,8 +40,8 @@ class Fold:
 
 def draw_fold(
     source: Source,
-    train_split: str,
-    test_split: str | None,
+    splits: tuple[str, str | None],
+    data: DataConfig,
     way: int,
     shot: int,
     num_query: int | None,
@@ -52,9 +52,10 @@ def draw_fold(
 
     Args:
         source: the data set.
-        train_split: split that training samples are drawn from.
-        test_split: split of the test samples; None, one that the data set lacks, or ``train_split`` itself
-            takes what remains of that one.
+        splits: the one that training samples are drawn from, and that of the test samples; None, one that the data set lacks,
+            or the first itself takes what remains of the first.
+        data: how samples are read: where tars are kept, and what damage does. A sample whose label is damaged and skipped is
+            in no fold.
         way: classes, drawn among those with samples enough.
         shot: training samples of each.
         num_query: test samples of each; None takes all.
@@ -68,9 +69,10 @@ def draw_fold(
         raise TapError(
             f"{way} ways, {shot} shots, {num_query} queries, seed {seed}, fold {fold}: 2, 1, 1, 0 and 0 are the least"
         )
+    train_split, test_split = splits
     apart = test_split if test_split in source.num_samples and test_split != train_split else None
-    members = _members(source, train_split)
-    tests = members if apart is None else _members(source, apart)
+    members = _members(source, train_split, data)
+    tests = members if apart is None else _members(source, apart, data)
     queries = num_query or 1
     enough = [
         label
@@ -161,9 +163,9 @@ def _scalar(value: Any) -> Any:
     return value.item() if isinstance(value, np.ndarray | np.generic) and value.size == 1 else value
 
 
-def _members(source: Source, split: str) -> list[IntArray]:
+def _members(source: Source, split: str, config: DataConfig) -> list[IntArray]:
     """The samples of each class."""
-    data = source.open(split, DataConfig(), 0)
+    data = source.open(split, config, 0)
     labels = [data.label(index) for index in range(len(data))]
     found = np.asarray([-1 if label is None else label for label in labels], np.int64)
     return [np.flatnonzero(found == label) for label in range(len(source.classes))]

@@ -36,6 +36,8 @@ def read_labels(path: Path, num_classes: int, names: str) -> npt.NDArray[np.int6
             raise TapError(
                 f"{path}: data is {points.shape} and label {label.shape}; (n, points, 3) and (n,) are expected"
             )
+        if not len(points):
+            raise TapError(f"{path}: holds no clouds; its data is {points.shape}")
         labels = np.asarray(label[()]).reshape(-1)
     if labels.dtype.kind not in "iu":
         raise TapError(f"{path}: labels are {labels.dtype}; whole numbers are expected")

@@ -66,7 +66,13 @@ def open_source(location: Location, config: DatasetConfig, classes: Sequence[str
         TapError: no data set of that layout, or classes that do not match.
         ShardError: a damaged shard set.
     """
-    name = config.layout
+    try:
+        return _layout(location, config.layout)(location, config, classes)
+    except OSError as error:  # a folder on the way that may not be entered, or a name that no file can have
+        raise TapError(f"{error.filename or location}: cannot be read: {error.strerror or error}") from error
+
+
+def _layout(location: Location, name: str) -> Layout:
     if name == AUTO:
         name = "shards" if is_url(location) else recognised(location)
     if name not in LAYOUTS:
@@ -74,7 +80,7 @@ def open_source(location: Location, config: DatasetConfig, classes: Sequence[str
         raise TapError(
             f"layout {name!r} is unknown; the nearest is {nearest!r}; name one of {AUTO}, {', '.join(LAYOUTS)}"
         )
-    return LAYOUTS[name](location, config, classes)
+    return LAYOUTS[name]
 
 
 def recognised(location: Location) -> str:
@@ -82,6 +88,7 @@ def recognised(location: Location) -> str:
 
     Raises:
         TapError: no folder, none of the layouts, or several.
+        OSError: a folder on the way that cannot be looked into.
     """
     root = Path(location).expanduser()
     if not root.is_dir():
@@ -93,7 +100,19 @@ def recognised(location: Location) -> str:
         raise TapError(
             f"{location}: holds {', '.join(found)}; say which one with --layout, such as --layout {found[-1]}"
         )
-    raise TapError(f"{location}: no data set is recognised in it; looked for {_told()}")
+    near = [f"{folder} holds {name}" for folder in _near(root) for name in _by_name(folder)]
+    hint = f"{near[0]}, give that folder; " if near else ""
+    raise TapError(f"{location}: no data set is recognised in it; {hint}looked for {_told()}")
+
+
+def _near(root: Path) -> list[Path]:
+    """The folder above and those in it: a level too deep or too high is the usual mistake."""
+    return [root.absolute().parent, *sorted(folder for folder in root.iterdir() if folder.is_dir())]
+
+
+def _by_name(root: Path) -> list[str]:
+    """The layouts in a folder that a file of theirs gives away, without a search."""
+    return [name for name, layout in LAYOUTS.items() if layout is not ClassFolder and layout.recognise(root)]
 
 
 def _told() -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tap.datasets.cloud_source import CloudSource, check_files
+from tap.datasets.cloud_source import CloudSource, check_files, check_once
 from tap.datasets.hdf5 import read_blocks, read_labels
 from tap.datasets.stored import ArraySet
 
@@ -30,11 +30,14 @@ class ModelNetHdf5(CloudSource):
 
     def _look(self) -> tuple[Sequence[str], Mapping[str, int]]:
         names = self.read_lines(_NAMES)
+        check_once(str(self.root / _NAMES), names)
         self._files = {
             split: [self.root / line.replace("\\", "/").rpartition("/")[2] for line in self.read_lines(name)]
             for split, name in _LISTS.items()
         }
-        check_files(self, [path for paths in self._files.values() for path in paths])
+        files = [path for paths in self._files.values() for path in paths]
+        check_once(f"{self.location}: {' and '.join(_LISTS.values())}", [path.name for path in files])
+        check_files(self, files)
         self._labels = {
             split: np.concatenate([read_labels(path, len(names), _NAMES) for path in paths])
             for split, paths in self._files.items()

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from tap.datasets.cloud_source import CloudSource, check_files
+from tap.datasets.cloud_source import CloudSource, check_files, check_once
 from tap.datasets.stored import Entry, FileSet, Rows, read_rows
 from tap.errors import TapError
 
@@ -26,8 +26,11 @@ class ModelNetText(CloudSource):
 
     def _look(self) -> tuple[Sequence[str], Mapping[str, int]]:
         names = self.read_lines(f"{self.prefix}_shape_names.txt")
+        check_once(str(self.root / f"{self.prefix}_shape_names.txt"), names)
         self._entries = {split: self._listed(f"{self.prefix}_{split}.txt", names) for split in _SPLITS}
-        check_files(self, [entry.path for entries in self._entries.values() for entry in entries])
+        listed = [entry for entries in self._entries.values() for entry in entries]
+        check_once(f"{self.location}: the lists of {self.prefix}", [entry.key for entry in listed])
+        check_files(self, [entry.path for entry in listed])
         return names, {split: len(entries) for split, entries in self._entries.items()}
 
     def _listed(self, name: str, names: Sequence[str]) -> list[Entry]:

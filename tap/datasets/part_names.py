@@ -15,7 +15,7 @@ PUBLISHED = {
     **{"Rocket": range(41, 44), "Skateboard": range(44, 47), "Table": range(47, 50)},
 }
 """The 50 parts of ShapeNetPart's 16 categories. The release numbers them and has no names for them."""
-LARGEST = 10_000  # parts; a model has an output for each up to the largest label
+LARGEST = 9_999  # label of a part; a model has an output for each up to the largest label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +71,7 @@ def parts_from_data(where: str, names: Sequence[str], found: Sequence[AbstractSe
     """Parts that occur in the files of each class; labels that do not occur are of no class.
 
     Raises:
-        TapError: a label occurs in two classes, or is absurdly large.
+        TapError: a label occurs in two classes.
     """
     owner: dict[int, str] = {}
     for name, labels in zip(names, found, strict=True):
@@ -82,7 +82,5 @@ def parts_from_data(where: str, names: Sequence[str], found: Sequence[AbstractSe
                 )
             owner[label] = name
     total = max(owner, default=-1) + 1
-    if total > LARGEST:
-        raise TapError(f"{where}: a part is numbered {total - 1}, at most {LARGEST - 1} is allowed; number them from 0")
     told = tuple(f"{owner[label]}: part {label}" if label in owner else f"unused {label}" for label in range(total))
     return PartTable(told, tuple(tuple(sorted(labels)) for labels in found))

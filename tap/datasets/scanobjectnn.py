@@ -29,7 +29,8 @@ class _ScanObjectNN(CloudSource):
     folder: ClassVar[str]
     ending: ClassVar[str] = "objectdataset.h5"
     obtain = (
-        "ask for the data (h5_files.zip) at https://hkust-vgd.github.io/scanobjectnn and give the folder of main_split"
+        "ask for the data (h5_files.zip) at https://hkust-vgd.github.io/scanobjectnn and give the folder with main_split "
+        "in it"
     )
 
     def _look(self) -> tuple[Sequence[str], Mapping[str, int]]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from shards.stores.store import Location
-from tap.datasets.cloud_source import CloudSource, check_files
+from tap.datasets.cloud_source import CloudSource, check_files, check_once
 from tap.datasets.json_lists import read_json_file, shape_list
-from tap.datasets.part_names import PUBLISHED, PartTable, parts_from_data, parts_from_table, published_parts
+from tap.datasets.part_names import LARGEST, PUBLISHED, PartTable, parts_from_data, parts_from_table, published_parts
 from tap.datasets.source import DatasetConfig
 from tap.datasets.stored import Entry, FileSet, Rows, read_rows
 from tap.errors import TapError
@@ -67,6 +67,7 @@ class ShapeNetPart(CloudSource):
                 Entry(f"{synset}/{shape}", self.root / synset / f"{shape}.txt", places[synset])
                 for synset, shape in shape_list(self.root / name, synsets, _CATEGORIES)
             ]
+            check_once(str(self.root / name), [entry.key for entry in lists[split]])
         self._entries = lists | {"trainval": lists["train"] + lists["val"]}
         check_files(self, [entry.path for entries in lists.values() for entry in entries])
         self._table = self._parts(names, lists)
@@ -101,13 +102,15 @@ class ShapeNetPart(CloudSource):
 
 
 def _read(entry: Entry, table: PartTable | None) -> Rows:
-    """A file's points, normals and parts; without a table any whole number from 0 on is a part."""
+    """A file's points, normals and parts; without a table any whole number from 0 to `LARGEST` is a part."""
     rows = read_rows(entry.path, None, _NUM_COLUMNS)
     labels = rows[:, 6]
-    whole = np.isfinite(labels) & (labels == np.floor(labels)) & (labels >= 0)
-    allowed = whole if table is None else whole & np.isin(labels, table.parts[entry.place])
+    if table is None:
+        allowed = (labels == np.floor(labels)) & (labels >= 0) & (labels <= LARGEST)
+    else:
+        allowed = np.isin(labels, table.parts[entry.place])
     if not allowed.all():
         line = int(np.flatnonzero(~allowed)[0])
-        told = "whole numbers from 0 on" if table is None else f"{table.told(entry.place)}"
+        told = f"the whole numbers from 0 to {LARGEST}" if table is None else table.told(entry.place)
         raise TapError(f"{entry.path}: line {line + 1}: part {labels[line]:g} is not one of {told}")
     return Rows(rows[:, :3], rows[:, 3:6], labels.astype(np.int64))

@@ -248,3 +248,14 @@ def test_a_damaged_shape_is_left_out_and_counted(config: PartSegConfig, tmp_path
     assert {name: row["num_shapes"] for name, row in result["categories"].items()} == {"Box": 2, "Rod": 1}
     with np.load(tmp_path / "run" / "parts.npz", allow_pickle=False) as kept:
         assert sorted(kept) == ["01/4", "01/5", "02/4"]
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_shapes_of_test_may_neither_train_nor_select(config: PartSegConfig, tmp_path: Path, split: str) -> None:
+    root = write_part_set(tmp_path / "set", {"train": 3, "val": 1, "test": 1})
+    lists = root / "train_test_split"
+    test = json.loads((lists / "shuffled_test_file_list.json").read_text())
+    (lists / f"shuffled_{split}_file_list.json").write_text(json.dumps(test))
+    with pytest.raises(TapError, match=rf"2 shapes of split test are in {split} too"):
+        finetune_partseg(root, tmp_path / "run", config)
+    assert not (tmp_path / "run").exists()

@@ -92,15 +92,17 @@ def published_folder(location: Location, config: FewShotConfig) -> Path | None:
     """The folder of published folds of this way and shot, None where the location is no place of published folds.
 
     Raises:
-        TapError: it is one, but has no folds of this way and shot.
+        TapError: it is one, but has no folds of this way and shot, or not so many.
     """
     if is_url(location):
         return None
     root, name = Path(location).expanduser(), f"{config.way}way_{config.shot}shot"
-    if root.name == name and (root / "0.pkl").is_file():
-        return root
-    if (root / name / "0.pkl").is_file():
-        return root / name
+    for folder in (root, root / name):
+        if folder.name == name and (folder / "0.pkl").is_file():
+            missing = [number for number in range(config.num_folds) if not (folder / f"{number}.pkl").is_file()]
+            if missing:  # met here and not after the folds before it are trained
+                raise TapError(f"{folder}: fold {missing[0]}.pkl of {config.num_folds} is missing; lower --folds")
+            return folder
     others = sorted(path.parent.name for path in root.glob("*way_*shot/0.pkl"))
     if others:
         raise TapError(f"{root}: holds no folds {name}; it has {', '.join(others)}")
@@ -126,7 +128,7 @@ def published_fold(folder: Path, config: FewShotConfig, number: int) -> Fold:
 def drawn_fold(source: Source, config: FewShotConfig, number: int) -> Fold:
     """A fold drawn from a labelled set by (seed, fold); `TapError` where the set has too few classes or samples."""
     splits, size = (config.train_split, config.test_split), (config.way, config.shot)
-    drawn = draw_fold(source, *splits, *size, config.num_query, config.sampling_seed, number)
+    drawn = draw_fold(source, splits, config.data, *size, config.num_query, config.sampling_seed, number)
     classes = [source.classes.index(name) for name in drawn.classes]
     support = source.open(config.train_split, config.data, config.train.seed, config.augment)
     query = source.open(drawn.test_split, config.data, config.train.seed)

@@ -45,7 +45,7 @@ def open_part_source(location: Location, config: PartSegConfig) -> PartSource:
     """The set, which must know parts.
 
     Raises:
-        TapError: it has no part labels, or shapes of one name in two splits.
+        TapError: no such set, or it has no part labels.
     """
     source = open_source(location, config.dataset)
     if not (hasattr(source, "part_names") and hasattr(source, "class_parts")):
@@ -66,6 +66,8 @@ def open_data(source: PartSource, config: PartSegConfig, test_data: Samples | No
     if len(set(names)) < len(names):
         raise TapError(f"train_split, val_split and test_split are {', '.join(names)}; they have to be different ones")
     data = source.open(config.train_split, config.data, config.train.seed, config.augment)
+    if test_data is not None:
+        _check_apart(data, test_data, config.train_split, config.test_split)
     indices, labels = labelled_samples(data)
     plan = PartData(data, indices, (data, indices), tuple(source.part_names), tuple(map(tuple, source.class_parts)))
     if config.select == "test":
@@ -78,6 +80,8 @@ def open_data(source: PartSource, config: PartSegConfig, test_data: Samples | No
     elif config.val_split in source.num_samples and config.val_split is not None:
         held = source.open(config.val_split, config.data, config.train.seed, None, data.skipped)
         _check_apart(data, held, config.train_split, config.val_split)
+        if test_data is not None:
+            _check_apart(held, test_data, config.val_split, config.test_split)
         told = f"validation instance mIoU, split {config.val_split}"
         plan = dataclasses.replace(plan, validation=(held, labelled_samples(held)[0]), selected_on=told)
     else:
@@ -104,11 +108,11 @@ def part_account(source: PartSource, config: PartSegConfig) -> dict[str, Any]:
     return source_account(source, *splits) | parts
 
 
-def _check_apart(train: Samples, held: Samples, train_split: str, val_split: str) -> None:
-    """Raises `TapError` where a shape is trained on and validated on."""
-    both = {train.key(index) for index in range(len(train))} & {held.key(index) for index in range(len(held))}
+def _check_apart(one: Samples, other: Samples, one_split: str, other_split: str) -> None:
+    """Raises `TapError` where a shape is in both of two splits, one of which judges what was learned or chosen on the other."""
+    both = {one.key(index) for index in range(len(one))} & {other.key(index) for index in range(len(other))}
     if both:
         raise TapError(
-            f"{train.location}: {len(both)} shapes of split {val_split} are in {train_split} too, {min(both)} for one; set "
-            f"val_split=null to cut validation from {train_split}"
+            f"{one.location}: {len(both)} shapes of split {other_split} are in {one_split} too, {min(both)} for one; set "
+            "val_split=null to cut validation from train_split, or train_split and test_split to others"
         )

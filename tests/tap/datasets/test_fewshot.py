@@ -15,8 +15,11 @@ from tap.datasets.fewshot import draw_fold, load_fold
 from tap.datasets.frame import to_our_frame
 from tap.errors import TapError
 from tap.loading.data import DataConfig
+from tap.loading.samples import Samples
 from tap.loading.sampling import EVALUATION
 from tests.tap.datasets.tiny_sets import shape, write_h5
+
+DATA = DataConfig(num_points=10)
 
 
 def fold_of(test_labels: tuple[int, ...] = (1, 0)) -> dict[str, Any]:
@@ -136,7 +139,7 @@ def labels_of(source: Source, split: str, indices: np.ndarray) -> list[str]:
 def test_a_fold_has_so_many_of_each_class(source: Source) -> None:
     seen = set()
     for number in range(6):
-        fold = draw_fold(source, "train", "test", 2, 4, 2, 0, number)
+        fold = draw_fold(source, ("train", "test"), DATA, 2, 4, 2, 0, number)
         assert set(fold.classes) <= {"a", "b", "c"}  # d has too few to train on, e none to test on
         assert fold.test_split == "test"
         assert fold.train_labels.tolist() == [0] * 4 + [1] * 4
@@ -151,7 +154,7 @@ def test_a_fold_has_so_many_of_each_class(source: Source) -> None:
 
 def test_a_fold_is_a_function_of_seed_and_number(source: Source) -> None:
     def drawn(seed: int, number: int) -> tuple[Any, ...]:
-        fold = draw_fold(source, "train", "test", 3, 2, None, seed, number)
+        fold = draw_fold(source, ("train", "test"), DATA, 3, 2, None, seed, number)
         return (fold.classes, fold.train.tolist(), fold.test.tolist())
 
     assert drawn(1, 2) == drawn(1, 2)
@@ -162,30 +165,44 @@ def test_a_fold_is_a_function_of_seed_and_number(source: Source) -> None:
 
 @pytest.mark.parametrize("test_split", [None, "val", "train"])
 def test_without_a_test_split_the_rest_of_train_is_the_query(source: Source, test_split: str | None) -> None:
-    fold = draw_fold(source, "train", test_split, 4, 4, None, 0, 0)
+    fold = draw_fold(source, ("train", test_split), DATA, 4, 4, None, 0, 0)
     assert set(fold.classes) == {"a", "b", "c", "e"}
     assert fold.test_split == "train"
     assert not set(fold.train.tolist()) & set(fold.test.tolist())
     assert len(fold.test) == 4 * 2
     assert labels_of(source, "train", fold.test) == [fold.classes[label] for label in fold.test_labels]
     with pytest.raises(TapError, match=r"0 classes have 4 samples to train on and 3 to test on, 2 are needed"):
-        draw_fold(source, "train", test_split, 2, 4, 3, 0, 0)
+        draw_fold(source, ("train", test_split), DATA, 2, 4, 3, 0, 0)
 
 
 def test_too_few_samples_are_told(source: Source) -> None:
     with pytest.raises(
         TapError, match=r"3 classes have 4 samples to train on and 2 to test on, 4 are needed; lower --way"
     ):
-        draw_fold(source, "train", "test", 4, 4, 2, 0, 0)
+        draw_fold(source, ("train", "test"), DATA, 4, 4, 2, 0, 0)
     with pytest.raises(TapError, match="1 ways, 4 shots"):
-        draw_fold(source, "train", "test", 1, 4, 2, 0, 0)
+        draw_fold(source, ("train", "test"), DATA, 1, 4, 2, 0, 0)
 
 
 def test_folds_of_shards(shards: Path) -> None:
     source = open_source(shards, DatasetConfig())
-    fold = draw_fold(source, "train", "test", 2, 3, None, 0, 0)
+    fold = draw_fold(source, ("train", "test"), DATA, 2, 3, None, 0, 0)
     data = source.open("train", DataConfig(num_points=100), 0)
     assert [source.classes[data[Address(0, int(index))].label] for index in fold.train] == [
         fold.classes[label] for label in fold.train_labels
     ]
     assert len(fold.test) == 4
+
+
+def test_the_labels_of_a_fold_are_read_as_the_run_reads_them(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[DataConfig] = []
+    plain = type(source).open
+
+    def told(self: Source, split: str, config: DataConfig, seed: int) -> Samples:
+        asked.append(config)
+        return plain(self, split, config, seed)
+
+    monkeypatch.setattr(type(source), "open", told)
+    config = DataConfig(num_points=10, on_error="skip", cache="kept")
+    draw_fold(source, ("train", "test"), config, 2, 2, None, 0, 0)
+    assert asked == [config, config]

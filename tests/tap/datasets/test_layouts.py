@@ -119,8 +119,19 @@ def test_an_unknown_folder_gets_one_line_with_all_that_was_looked_for(tmp_path: 
     assert all(name in str(told.value) for name in LAYOUTS)
     with pytest.raises(TapError, match="no such folder"):
         open_source(tmp_path / "none", DatasetConfig())
+    for name in ("auto", "modelnet40-h5"):
+        with pytest.raises(TapError, match="xxx: cannot be read: File name too long"):
+            open_source(tmp_path / ("x" * 300), DatasetConfig(layout=name))
     with pytest.raises(TapError, match=r"layout 'modelnet-h5' is unknown; the nearest is 'modelnet40-h5'"):
         open_source(tmp_path, DatasetConfig(layout="modelnet-h5"))
+
+
+def test_a_folder_above_or_below_the_data_set_is_told(tmp_path: Path) -> None:
+    root = scanobjectnn(tmp_path / "h5_files")
+    told = rf"{root} holds scanobjectnn/obj_bg, give that folder"
+    for wrong in (root / "main_split", tmp_path):
+        with pytest.raises(TapError, match=rf"{wrong}: no data set is recognised in it; {told}; looked for"):
+            open_source(wrong, DatasetConfig())
 
 
 @pytest.mark.parametrize("name", sorted(set(LAYOUTS) - {"shards"}))

@@ -65,6 +65,7 @@ def test_scanobjectnn_has_its_classes_and_is_y_up(tmp_path: Path) -> None:
         ({"label": np.asarray([0.0, 1.0, 2.0])}, "labels are float64; whole numbers"),
         ({"label": np.asarray([0, 1])}, r"data is \(3, 40, 3\) and label \(2,\)"),
         ({"data": np.zeros((3, 40, 6))}, r"data is \(3, 40, 6\)"),
+        ({"data": np.zeros((0, 40, 3)), "label": np.zeros(0, int)}, "holds no clouds"),
         ({"data": None}, r"has no numbers under the key 'data'; its keys are label, normal"),
     ],
 )
@@ -186,3 +187,28 @@ def test_a_mesh_is_no_cloud(tmp_path: Path) -> None:
     data = open_source(tmp_path, DatasetConfig()).open("train", DataConfig(num_points=3), 0)
     with pytest.raises(TapError, match=r"0\.ply: is a mesh, .* render it with tap render"):
         data[Address(0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("shape_names.txt", "airplane\nairplane\ntv_stand\n", r"shape_names\.txt: 'airplane' is listed twice"),
+        ("test_files.txt", "x/ply_data_train1.h5\n", r"test_files\.txt: 'ply_data_train1\.h5' is listed twice"),
+    ],
+)
+def test_what_is_listed_twice_in_modelnet_h5_is_refused(tmp_path: Path, name: str, content: str, told: str) -> None:
+    (modelnet_h5(tmp_path) / name).write_text(content)
+    with pytest.raises(TapError, match=told):
+        open_source(tmp_path, DatasetConfig())
+
+
+def test_a_shape_of_train_is_none_of_test_in_modelnet_text(tmp_path: Path) -> None:
+    (modelnet_txt(tmp_path) / "modelnet40_test.txt").write_text("airplane_0001\n")
+    with pytest.raises(TapError, match=r"the lists of modelnet40: 'airplane_0001' is listed twice"):
+        open_source(tmp_path, DatasetConfig())
+
+
+def test_the_mark_that_some_editors_begin_files_with_is_no_part_of_a_class(tmp_path: Path) -> None:
+    modelnet_h5(tmp_path)
+    (tmp_path / "shape_names.txt").write_bytes("\ufeffairplane\r\nnight_stand\r\ntv_stand\r\n".encode())
+    assert open_source(tmp_path, DatasetConfig()).classes == ("airplane", "night_stand", "tv_stand")

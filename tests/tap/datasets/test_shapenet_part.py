@@ -121,9 +121,12 @@ def test_parts_of_two_classes_are_refused(tmp_path: Path) -> None:
     write_rows(tmp_path / f"{MUG}.txt", np.column_stack([shape(0), np.full(40, 7)]), " ")
     with pytest.raises(TapError, match=r"part 7 occurs in Hat and in Mug"):
         ShapeNetPart(tmp_path)
-    write_rows(tmp_path / f"{MUG}.txt", np.column_stack([shape(0), np.full(40, 1_000_000)]), " ")
-    with pytest.raises(TapError, match=r"a part is numbered 1000000, at most 9999 is allowed"):
-        ShapeNetPart(tmp_path)
+    for label in (10_000, 1e300, np.nan):
+        write_rows(tmp_path / f"{MUG}.txt", np.column_stack([shape(0), np.full(40, label)]), " ")
+        with pytest.raises(
+            TapError, match=rf"{MUG}\.txt: line 1: part .* is not one of the whole numbers from 0 to 9999"
+        ):
+            ShapeNetPart(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +146,11 @@ def test_parts_of_two_classes_are_refused(tmp_path: Path) -> None:
         ("train_test_split/shuffled_val_file_list.json", '["x"]', "'x' is no shape_data/SYNSET/ID"),
         ("train_test_split/shuffled_val_file_list.json", '["shape_data/02954340/.."]', "is no shape_data/SYNSET/ID"),
         ("train_test_split/shuffled_val_file_list.json", "{}", "holds no list of"),
+        (
+            "train_test_split/shuffled_val_file_list.json",
+            '["shape_data/02954340/val1", "02954340/val1"]',
+            r"shuffled_val_file_list\.json: '02954340/val1' is listed twice",
+        ),
         ("train_test_split/shuffled_val_file_list.json", "[", "is no JSON"),
         ("synsetoffset2category.txt", "Mug 1 2\n", "'Mug 1 2' is no new NAME FOLDER"),
         ("synsetoffset2category.txt", "Mug 1\nCup 1\n", "'Cup 1' is no new NAME FOLDER"),
