@@ -55,7 +55,10 @@ SETTINGS = {
     "small": Size(
         "small",
         ("train.precision=bf16-mixed",),
-        {"100 %": ("train.epochs=60",), "10 %": ("train.epochs=150",)},
+        {
+            "100 %": ("train.epochs=60", "pooling=max_mean", "train.precision=bf16-mixed"),
+            "10 %": ("train.epochs=150", "pooling=max_mean", "train.precision=bf16-mixed"),
+        },
     ),
     "full": Size(
         "reference",
@@ -87,23 +90,35 @@ class Job:
 
 
 def jobs(backbones: Sequence[str], ablation: str | None) -> tuple[list[Job], list[Job]]:
-    """What can run at once, and what needs a pre-trained backbone first."""
+    """What can run at once, and what needs a pre-trained backbone first, the quick ones first.
+
+    The ablation, of the first backbone, is probed and fine-tuned with few labels.
+    """
     trained = [(backbone, "tap") for backbone in backbones]
     if ablation is not None:
         trained.append((backbones[0], ablation))
     now = [Job(f"pretrain-{backbone}-{weights}", "pretrain", backbone, weights) for backbone, weights in trained]
-    later: list[Job] = []
+    quick: list[Job] = []
+    long: list[Job] = []
     for backbone, weights in [*((backbone, "random") for backbone in backbones), *trained]:
-        runs = [
+        quick += [
             Job(f"probe-{backbone}-{weights}-{seed}", "probe", backbone, weights, seed=seed) for seed in PROBE_SEEDS
         ]
-        runs += [
-            Job(f"finetune-{backbone}-{weights}-{share.split()[0]}-{seed}", "finetune", backbone, weights, share, seed)
-            for share in SHARES
-            for seed in FINETUNE_SEEDS
-        ]
-        (now if weights == "random" else later).extend(runs)
-    return now, later
+        for share, runs in (("10 %", quick), ("100 %", long)):
+            if share == "10 %" or weights in ("random", "tap"):
+                runs += [
+                    Job(
+                        f"finetune-{backbone}-{weights}-{share.split()[0]}-{seed}",
+                        "finetune",
+                        backbone,
+                        weights,
+                        share,
+                        seed,
+                    )
+                    for seed in FINETUNE_SEEDS
+                ]
+    now += [job for job in quick if job.weights == "random"]
+    return now, [job for job in quick if job.weights != "random"] + sorted(long, key=lambda job: job.seed)
 
 
 def run(job: Job, shards: str, out: Path, size: Size) -> dict[str, Any]:
@@ -130,14 +145,14 @@ def _pretrain(job: Job, shards: str, folder: Path, init: Path | None, size: Size
 
 def _probe(job: Job, shards: str, folder: Path, init: Path | None, size: Size) -> dict[str, Any]:
     backbone = CLASSIFICATION_PRESETS[f"{size.preset}/{job.backbone}"]().backbone
-    config = apply_overrides(ProbeConfig(backbone=backbone), [f"train.seed={job.seed}"])
+    config = apply_overrides(ProbeConfig(backbone=backbone), [f"train.seed={job.seed}", "penalties=[1e-3,1e-2,1e-1]"])
     result = probe(shards, folder, config, init)
     return {"accuracy": result["test"]["accuracy"], "validation": result["validation"]["accuracy"]}
 
 
 def _finetune(job: Job, shards: str, folder: Path, init: Path | None, size: Size) -> dict[str, Any]:
     config = CLASSIFICATION_PRESETS[f"{size.preset}/{job.backbone}"]()
-    changes = (f"train.seed={job.seed}", "split_seed=0", f"label_share={SHARES[job.share]}", "train.eval_every=10")
+    changes = (f"train.seed={job.seed}", "split_seed=0", f"label_share={SHARES[job.share]}", "train.eval_every=30")
     config = apply_overrides(config, [*size.finetuning[job.share], *changes])
     result = finetune_classification(shards, folder, config, init, resume=True)
     return {"accuracy": result["test"]["last"]["accuracy"], "validation": result["validation"]["last"]["accuracy"]}

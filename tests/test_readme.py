@@ -9,10 +9,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
+from cli.main import app
 from render.shapes.families import make_shape, write_shape_collection
 from render.shapes.write_mesh import write_mesh
 from shards import verify_set
@@ -162,6 +165,26 @@ def test_the_commands_about_models_run(folder: Path) -> None:
     tap(export, folder)
     (folder / "my-backbone").rename(folder / "weights")
     tap(finetune, folder)
+
+
+def test_the_commands_for_what_comes_after_run(folder: Path) -> None:
+    settings = ["--set", "data.num_points=256", "--set", "train.batch_size=4"]
+    for command in commands_of("probe", 8):
+        words = shlex.split(command)[1]
+        tap(f"{command} {shlex.join(settings)}" if words in ("probe", "embed") else command, folder)
+    assert json.loads((folder / "runs" / "three" / "summary.json").read_text())["test"]["vote"]
+    assert (folder / "runs" / "few" / "fold1" / "result.json").exists()
+    assert (folder / "runs" / "classify" / "evaluation-shards-test").is_dir()
+    assert (folder / "features.npz").exists()
+
+
+@pytest.mark.parametrize("line", [line for text in blocks("") for line in text.splitlines() if line.startswith("tap ")])
+def test_every_command_parses(line: str) -> None:
+    command: Any = typer.main.get_command(app)
+    words = [word for word in shlex.split(line.split(" #")[0])[1:] if word != "..."]
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    command.make_context("tap", words)
 
 
 def test_links_and_pictures_exist_and_nothing_is_left_to_fill_in() -> None:
