@@ -1,52 +1,37 @@
 """`tap finetune classification` and `tap finetune fewshot`: their options. The work is in `cli.train_command`."""
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from cli.dataset_options import LabelMap, Layout
 from cli.errors import reported
-from cli.options import Compile, Config, Devices, Preset, Resume, Set, on_this_machine
-
-Dataset = Annotated[
-    str,
-    typer.Argument(
-        metavar="SET",
-        help="Shards, as `tap render` writes them (folder or URL), or a public data set.",
-        show_default=False,
-    ),
-]
-Out = Annotated[
-    Path,
-    typer.Option(callback=on_this_machine, help="Run folder: config, logs, checkpoints, result.", show_default=False),
-]
-Init = Annotated[
-    Path | None,
-    typer.Option(
-        callback=on_this_machine,
-        help="Run of `tap pretrain`, or folder of `tap export` or `tap import-weights`; without it, from scratch.",
-        show_default=False,
-    ),
-]
+from cli.options import (
+    Compile,
+    Config,
+    Devices,
+    Init,
+    LabelledSet,
+    Preset,
+    Resume,
+    RunFolder,
+    Seeds,
+    Select,
+    Set,
+)
 
 
 @reported
 def classification(
-    dataset: Dataset,
-    out: Out,
+    dataset: LabelledSet,
+    out: RunFolder,
     init: Init = None,
     preset: Preset = "small/transformer",
-    select: Annotated[
-        Literal["validation", "test"] | None,
-        typer.Option(help="What chooses the checkpoint; test as the authors did, which is optimistic."),
-    ] = None,
+    select: Select = None,
     votes: Annotated[
         int | None, typer.Option(min=1, help="Also average the best checkpoint's scores over so many draws.")
     ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(min=1, help="Run so many seeds, each in a folder of its own; tells mean ± std.")
-    ] = None,
+    seeds: Seeds = None,
     layout: Layout = None,
     label_map: LabelMap = None,
     devices: Devices = None,
@@ -80,7 +65,7 @@ def fewshot(
             show_default=False,
         ),
     ],
-    out: Out,
+    out: RunFolder,
     init: Init = None,
     preset: Annotated[
         str, typer.Option(help="SIZE/BACKBONE: small or reference, as of classification.")

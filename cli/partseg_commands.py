@@ -1,5 +1,6 @@
 """`tap finetune partseg`: settings from preset, file and options, then the task's own function."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,7 +8,7 @@ import typer
 
 from cli.dataset_options import LabelMap
 from cli.errors import reported
-from cli.options import Compile, Config, Devices, Preset, Resume, Set, on_this_machine
+from cli.options import Compile, Config, Devices, Init, Preset, Resume, RunFolder, Seeds, Select, Set
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,20 +26,8 @@ def partseg(
             metavar="SET", help="Shapes with part labels, in the layout of ShapeNetPart.", show_default=False
         ),
     ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            callback=on_this_machine, help="Run folder: config, logs, checkpoints, result.", show_default=False
-        ),
-    ],
-    init: Annotated[
-        Path | None,
-        typer.Option(
-            callback=on_this_machine,
-            help="Run of `tap pretrain`, or folder of `tap export` or `tap import-weights`; without it, from scratch.",
-            show_default=False,
-        ),
-    ] = None,
+    out: RunFolder,
+    init: Init = None,
     reinit: Annotated[
         str | None,
         typer.Option(
@@ -48,18 +37,8 @@ def partseg(
         ),
     ] = None,
     preset: Preset = "small/transformer",
-    select: Annotated[
-        str | None,
-        typer.Option(
-            metavar="validation|test",
-            help="What chooses the checkpoint; test as the authors did.  (default: validation)",
-            show_default=False,
-        ),
-    ] = None,
-    seeds: Annotated[
-        int,
-        typer.Option(min=1, help="Runs that differ in their seed; of several, mean and standard deviation are told."),
-    ] = 1,
+    select: Select = None,
+    seeds: Seeds = None,
     label_map: LabelMap = None,
     devices: Devices = None,
     compile_model: Compile = False,
@@ -72,9 +51,9 @@ def partseg(
     Reports instance and class mIoU. The validation split chooses the checkpoint, or a cut of train where there is none; test is
     read once, at the end.
     """
-    options = {} if select is None else {"select": select}
+    options: dict[str, str] = {} if select is None else {"select": select}
     partseg_run(
-        location, out, init, preset, config, settings or [], resume, reinit=reinit, options=options, num_seeds=seeds,
+        location, out, init, preset, config, settings or [], resume, reinit=reinit, options=options, num_seeds=seeds or 1,
         label_map=label_map, devices=devices, compile=compile_model,
     )  # fmt: skip
 
@@ -89,7 +68,7 @@ def partseg_run(
     resume: bool,
     *,
     reinit: str | None = None,
-    options: dict[str, str] | None = None,
+    options: Mapping[str, str] | None = None,
     num_seeds: int = 1,
     label_map: list[str] | None = None,
     devices: int | None = None,
@@ -116,21 +95,21 @@ def partseg_run(
 
     from cli.dataset_options import with_dataset
     from cli.progress import TrainProgress
-    from cli.train_command import _one_voice, _placed, _preset
+    from cli.train_command import named_preset, one_voice, placed
     from tap.config import apply_overrides, configured
     from tap.training.ranks import is_first_process
 
-    with _one_voice():
+    with one_voice():
         from tap.tasks.parts.part_config import PartSegConfig
         from tap.tasks.parts.partseg import finetune_partseg
         from tap.tasks.parts.partseg_init import reinit_named
         from tap.tasks.parts.partseg_presets import PARTSEG_PRESETS
         from tap.tasks.seeds import over_seeds
 
-        settings = configured(_preset(PARTSEG_PRESETS, preset), config_file, overrides)
+        settings = configured(named_preset(PARTSEG_PRESETS, preset), config_file, overrides)
         for name, value in (options or {}).items():
             settings = apply_overrides(settings, [f"{name}={value}"], f"--{name}")
-        settings = with_dataset(_placed(settings, devices, compile), None, label_map)
+        settings = with_dataset(placed(settings, devices, compile), None, label_map)
         begun = None if reinit is None else reinit_named(reinit)
 
         def run(folder: Path, seeded: PartSegConfig) -> dict[str, Any]:

@@ -50,10 +50,10 @@ def pretrain_run(
         devices: processes, one device each.
         compile: compile the model.
     """
-    with _one_voice():
+    with one_voice():
         from tap.tasks import PRETRAIN_PRESETS, pretrain
 
-        config = _preset(PRETRAIN_PRESETS, preset)
+        config = named_preset(PRETRAIN_PRESETS, preset)
         if ablation is not None:
             from tap.ablations import apply_ablation
 
@@ -61,7 +61,7 @@ def pretrain_run(
         config = configured(config, config_file, overrides)
         if targets is not None:
             config = apply_overrides(config, [f"targets={targets}"], "--targets")
-        config = _placed(config, devices, compile)
+        config = placed(config, devices, compile)
         with TrainProgress(is_first_process()) as progress:
             result = pretrain(shards, out, config, resume=resume, progress=progress)
         metrics = result["metrics"]
@@ -123,13 +123,13 @@ def classification_run(
     Returns:
         What `finetune_classification` does, or `tap.tasks.seeds.over_seeds`.
     """
-    with _one_voice():
+    with one_voice():
         from tap.tasks import CLASSIFICATION_PRESETS, finetune_classification
         from tap.tasks.seeds import over_seeds
 
-        config = configured(_preset(CLASSIFICATION_PRESETS, preset), config_file, overrides)
+        config = configured(named_preset(CLASSIFICATION_PRESETS, preset), config_file, overrides)
         config = with_dataset(_given(config, {"select": select, "votes": votes}), layout, label_map)
-        config = _placed(config, devices, compile)
+        config = placed(config, devices, compile)
         console = Console(highlight=False, quiet=not is_first_process())
         with TrainProgress(is_first_process()) as progress:
             run = partial(finetune_classification, shards, init=init, resume=resume, progress=progress)
@@ -158,13 +158,13 @@ def fewshot_run(
     label_map: list[str] | None = None,
 ) -> dict[str, Any]:
     """The whole of `tap finetune fewshot`; returns what `finetune_fewshot` does. Arguments left out are the config's."""
-    with _one_voice():
+    with one_voice():
         from tap.tasks.classes.classification_presets import FEWSHOT_PRESETS
         from tap.tasks.classes.fewshot import finetune_fewshot
 
-        config = configured(_preset(FEWSHOT_PRESETS, preset), config_file, overrides)
+        config = configured(named_preset(FEWSHOT_PRESETS, preset), config_file, overrides)
         config = _given(config, {"way": way, "shot": shot, "num_folds": folds, "num_query": query})
-        config = _placed(with_dataset(config, layout, label_map), None, False)
+        config = placed(with_dataset(config, layout, label_map), None, False)
         with TrainProgress(is_first_process()) as progress:
             summary = finetune_fewshot(location, out, config, init=init, resume=resume, progress=progress)
         tell_summary(Console(highlight=False, quiet=not is_first_process()), summary, out, "fold")
@@ -179,7 +179,8 @@ def _given(config: Config, options: Mapping[str, object]) -> Config:
     return config
 
 
-def _preset(presets: dict[str, Callable[[], Config]], name: str) -> Config:
+def named_preset(presets: dict[str, Callable[[], Config]], name: str) -> Config:
+    """The config of a preset; `TapError` names the nearest where there is none of that name."""
     if name not in presets:
         nearest = difflib.get_close_matches(name, presets, n=1, cutoff=0.0)[0]
         known = ", ".join(sorted(presets))
@@ -187,7 +188,7 @@ def _preset(presets: dict[str, Callable[[], Config]], name: str) -> Config:
     return presets[name]()
 
 
-def _placed(config: Config, devices: int | None, compile: bool) -> Config:
+def placed(config: Config, devices: int | None, compile: bool) -> Config:
     """The config with what the options and torchrun say of devices."""
     launched = num_launched()
     if launched is not None and devices not in (None, launched):
@@ -198,7 +199,7 @@ def _placed(config: Config, devices: int | None, compile: bool) -> Config:
 
 
 @contextlib.contextmanager
-def _one_voice() -> Iterator[None]:
+def one_voice() -> Iterator[None]:
     """Of several processes only one tells that the run has ended: the one that failed, or the first one after Ctrl-C."""
     try:
         yield
