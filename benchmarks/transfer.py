@@ -152,7 +152,13 @@ def _probe(job: Job, shards: str, folder: Path, init: Path | None, size: Size) -
 
 def _finetune(job: Job, shards: str, folder: Path, init: Path | None, size: Size) -> dict[str, Any]:
     config = CLASSIFICATION_PRESETS[f"{size.preset}/{job.backbone}"]()
-    changes = (f"train.seed={job.seed}", "split_seed=0", f"label_share={SHARES[job.share]}", "train.eval_every=30")
+    changes = (
+        f"train.seed={job.seed}",
+        "split_seed=0",
+        f"label_share={SHARES[job.share]}",
+        "train.eval_every=30",
+        "figures=false",
+    )
     config = apply_overrides(config, [*size.finetuning[job.share], *changes])
     result = finetune_classification(shards, folder, config, init, resume=True)
     return {"accuracy": result["test"]["last"]["accuracy"], "validation": result["validation"]["last"]["accuracy"]}

@@ -12,9 +12,10 @@ from torch import nn
 from shards.stores.store import Location
 from tap.datasets import Source, open_source
 from tap.loading.samples import Samples
-from tap.results.evaluation_files import class_numbers, confusion, write_evaluation
+from tap.results.evaluation_files import class_numbers, write_evaluation
 from tap.results.evaluation_run import EvaluationOptions, FinetunedRun, dataset_of, load_classifier
 from tap.tasks.classes.classification_config import ClassificationConfig
+from tap.tasks.classes.confusion import confusion
 from tap.tasks.classes.scores import Scores, predict
 from tap.tasks.classes.votes import vote
 from tap.training.fabric import build_fabric

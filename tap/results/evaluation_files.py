@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tap.errors import TapError
 from tap.loading.samples import Samples
+from tap.tasks.classes.confusion import CONFUSION, confusion, draw_confusion
 from tap.tasks.classes.scores import Scores
 from tap.training.checkpoint import read_json, write_json
 
-EVALUATION, PREDICTIONS, CONFUSION = "evaluation.json", "predictions.csv", "confusion.png"
-MOST_NUMBERED = 20  # classes up to which the cells of the picture tell their counts
-IntArray = npt.NDArray[np.int64]
+EVALUATION, PREDICTIONS = "evaluation.json", "predictions.csv"
 
 
 def check_same_evaluation(out: Path, identity: Mapping[str, Any]) -> None:
@@ -33,13 +31,6 @@ def check_same_evaluation(out: Path, identity: Mapping[str, Any]) -> None:
     ]
     if differences:
         raise TapError(f"{out}: holds another evaluation: {'; '.join(differences)}; name another folder with --out")
-
-
-def confusion(scores: Scores, num_classes: int) -> IntArray:
-    """How many samples of each true class (rows) were predicted as each class (columns), (K, K) int64."""
-    pairs = (scores.truth * num_classes + scores.predicted).numpy()
-    counts: IntArray = np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
-    return counts
 
 
 def class_numbers(scores: Scores, classes: Sequence[str]) -> list[dict[str, Any]]:
@@ -86,35 +77,3 @@ def write_evaluation(out: Path, result: Mapping[str, Any], scores: Scores, data:
         raise TapError(
             f"{out}: cannot be written: {error.strerror or error}; name another folder with --out"
         ) from error
-
-
-def draw_confusion(file: Path, counts: IntArray, classes: Sequence[str]) -> None:
-    """Draws a confusion matrix: a row a true class, each cell's darkness its share of the row.
-
-    Args:
-        file: the picture, PNG.
-        counts: (K, K) int64, rows the truth; classes without a sample are left out of the rows.
-        classes: K names.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    present = np.flatnonzero(counts.sum(1)).tolist()
-    shown = counts[present]
-    shares = shown / shown.sum(1, keepdims=True)
-    side = max(4.0, 0.24 * len(classes) + 1.6)
-    figure = Figure(figsize=(side, max(3.0, 0.24 * len(present) + 1.6)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
-    axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=7)
-    axes.set_yticks(
-        range(len(present)), [f"{classes[row]} ({shown[i].sum()})" for i, row in enumerate(present)], fontsize=7
-    )
-    axes.set(xlabel="predicted", ylabel="truth (samples)")
-    if len(classes) <= MOST_NUMBERED:
-        for i, j in zip(*np.nonzero(shown), strict=True):
-            ink = "white" if shares[i, j] > 0.5 else "black"
-            axes.text(j, i, str(shown[i, j]), ha="center", va="center", fontsize=7, color=ink)
-    axes.spines[:].set_visible(False)
-    figure.savefig(file, dpi=120)

@@ -79,6 +79,9 @@ def find_checkpoint(path: Path, name: str = "last") -> Path:
         if (folder / MODEL).is_file() and (folder / CONFIG).is_file():
             return folder
     reason = "no such folder" if not path.exists() else f"neither a checkpoint nor a run with {name}/{MODEL}"
+    runs = sorted({file.parts[-3] for file in path.glob(f"*/*/{MODEL}")})  # of several seeds or folds
+    if runs:
+        raise TapError(f"{path}: holds {len(runs)} runs; name one of them, such as {path / runs[0]}")
     raise TapError(f"{path}: {reason}; give the --out folder of a run that has saved a checkpoint")
 
 

@@ -31,6 +31,7 @@ OPERATIONAL = frozenset(
         "train.compile",
         "train.ops",
         "train.trackers",
+        "figures",
         "data.on_error",
         "data.cache",
         "data.cache_gb",

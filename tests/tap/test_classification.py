@@ -132,8 +132,15 @@ def test_of_the_test_split_only_the_first_sample_is_read_before_the_end(
         return read(self, address)
 
     monkeypatch.setattr(SampleData, "__getitem__", noted)
-    finetune_classification(shards, tmp_path / "run", classification_config)
-    assert seen == [(0, False)] + [(index, True) for _ in ("last", "best") for index in range(6)]
+    config = apply_overrides(classification_config, ["train.epochs=2"])
+    finetune_classification(shards, tmp_path / "run", apply_overrides(config, ["figures=false"]))
+    scored = [(0, False)] + [(index, True) for _ in ("last", "best") for index in range(6)]
+    assert seen == scored
+    seen.clear()
+    shutil.rmtree(tmp_path / "run")
+    finetune_classification(shards, tmp_path / "run", config)
+    assert seen[: len(scored)] == scored
+    assert all(finished for _, finished in seen[len(scored) :])
 
 
 def test_a_test_sample_without_a_class_is_met_when_the_checkpoints_are_saved(

@@ -13,9 +13,10 @@ from tap.datasets import DatasetConfig
 from tap.errors import TapError
 from tap.loading.data import DataConfig
 from tap.results.evaluation import EvaluationOptions, evaluate
-from tap.results.evaluation_files import class_numbers, confusion
+from tap.results.evaluation_files import class_numbers
 from tap.tasks.classes.classification import finetune_classification
 from tap.tasks.classes.classification_config import ClassificationConfig
+from tap.tasks.classes.confusion import confusion
 from tap.tasks.classes.scores import Scores
 from tap.tasks.parts.part_config import PartSegConfig
 from tap.tasks.parts.partseg import finetune_partseg
@@ -80,6 +81,15 @@ def test_the_results_lie_in_the_run_and_another_evaluation_is_kept(run: Path, sh
         evaluate(run, shards, EvaluationOptions(out=run / "best"))
 
 
+def test_a_folder_of_ones_own_is_of_one_run(run: Path, shards: Path, tmp_path: Path) -> None:
+    first = evaluate(run, shards, options(tmp_path / "out"))
+    assert evaluate(run, shards, options(tmp_path / "out")) == first
+    other = shutil.copytree(run, tmp_path / "other")
+    with pytest.raises(TapError, match=r"holds another evaluation: run '.*classify' where '.*other' is asked for"):
+        evaluate(other, shards, options(tmp_path / "out"))
+    assert read_json(tmp_path / "out" / "evaluation.json") == first
+
+
 def test_a_checkpoint_folder_stands_for_its_run(run: Path, shards: Path, tmp_path: Path) -> None:
     result = evaluate(run / "last", shards, options(tmp_path / "out"))
     assert result["identity"]["checkpoint"] == "last"
@@ -126,6 +136,8 @@ def test_what_cannot_be_evaluated_says_so(
         evaluate(run, shards, options(tmp_path / "out", split="val"))
     with pytest.raises(TapError, match="no such folder"):
         evaluate(tmp_path / "nothing", shards)
+    with pytest.raises(TapError, match=r"holds 1 runs; name one of them, such as .*classify$"):
+        evaluate(run.parent, shards)
     pretrained = tmp_path / "pretrained"
     pretrain(shards, pretrained, apply_overrides(pretrain_config, ["train.epochs=1"]))
     with pytest.raises(TapError, match="a run of pretrain; this is there for classification and partseg alone"):

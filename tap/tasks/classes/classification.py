@@ -21,6 +21,7 @@ from tap.interchange.folder import stored_backbone
 from tap.loading.samples import Samples
 from tap.loading.sampling import plain_errors
 from tap.tasks.classes.classifier import ClassificationConfig, ClassificationTask, Judged, default_backbone
+from tap.tasks.classes.figures import Finished, draw_figures
 from tap.tasks.classes.scores import RESULT, Scores, predict, write_result
 from tap.tasks.classes.votes import vote
 from tap.tasks.split import (
@@ -110,6 +111,12 @@ def finetune_classification(
             facts["num_damaged"] = {name: counts[name] - len(found.index) for name, found in scored["last"].items()}
         write_result(out, facts, scored, test_data)
         write_report(out, task)  # with the result in it
+        if config.figures:  # after the result, which is there whatever becomes of them
+            split = "test" if "test" in parts else "validation"
+            judged = Finished(task.model, init, (data, train), split, parts[split][0], scored["best"][split])
+            progress.on_message("draws confusion, features and robustness of the best checkpoint")
+            draw_figures(out, judged, source, config, fabric)
+            write_report(out, task)
     fabric.barrier()
     return read_json(out / RESULT)
 

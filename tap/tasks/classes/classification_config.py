@@ -84,3 +84,8 @@ class ClassificationConfig(ClassifierConfig):
         description="How a draw is moved, for example {scale = [0.8, 1.2]}; null moves it as training samples are, by "
         "augment and moves.",
     )
+    figures: bool = Field(
+        True,
+        description="Draw confusion, features before and after, and accuracy over points and noise at the end, which takes the "
+        "time of about 6 passes over the test split, without gradients; nothing is selected by it.",
+    )

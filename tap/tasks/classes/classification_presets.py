@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from tap.loading.augment import AugmentConfig
+from tap.loading.data import DataConfig
 from tap.loading.moves import MovesConfig
 from tap.presets import MODEL_PRESETS, SMALL_SETTINGS
 from tap.tasks.classes.classification_config import ClassificationConfig
@@ -57,6 +58,7 @@ def reference_fewshot(backbone: str) -> FewShotConfig:
     return FewShotConfig(
         backbone=classification.backbone,
         train=classification.train.model_copy(update={"epochs": 150, "eval_every": 150, "num_workers": 4}),
+        data=classification.data,
         moves=MovesConfig(scale=(2 / 3, 3 / 2), scale_axes=True, translate=0.2),
         label_smoothing=0.0,
         pooling=classification.pooling,
@@ -90,6 +92,7 @@ def _published(name: str, warmup_epochs: float, backbone_warmup_epochs: float) -
     return ClassificationConfig(
         backbone=backbone,
         train=train,
+        data=DataConfig(train_points="farthest_random", eval_points="farthest"),  # as the authors' code draws them
         augment=AugmentConfig(scale=(0.9, 1.1), rotate_z=180.0),
         pooling="max_mean" if backbone.name == "dgcnn" else None,
         backbone_warmup_epochs=backbone_warmup_epochs,

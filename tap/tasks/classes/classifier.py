@@ -22,6 +22,7 @@ from tap.loading.samples import Samples
 from tap.network.heads import HIDDEN, ClassificationHead, Pooling
 from tap.presets import MODEL_PRESETS
 from tap.tasks.classes.classification_config import ClassificationConfig, ClassifierConfig, FineTuning
+from tap.tasks.classes.figures import figure_sections
 from tap.tasks.classes.scores import RESULT, predict
 from tap.tasks.classes.votes import vote_section
 from tap.tasks.split import epoch_order
@@ -169,8 +170,8 @@ class ClassificationTask:
         return {"split": self._judged.split, **scores.metrics(self.num_classes, fabric)}
 
     def report_sections(self, out: Path) -> list[Section]:
-        """How much a vote over several draws of each test cloud changes, once there is one."""
-        return vote_section(out / RESULT)
+        """How much a vote over several draws of each test cloud changes, once there is one; then the pictures."""
+        return [*vote_section(out / RESULT), *figure_sections(out)]
 
 
 def default_backbone() -> BackboneConfig:

@@ -87,7 +87,7 @@ def predict(
     plan = evaluation_batches(indices, config.batch_size, rank, world, data.reader)
     for batch in make_loader(data, plan, collate, config.num_workers):
         data.skipped.note(batch.problems)
-        for index, label in zip(batch.index.tolist(), batch.labels.tolist(), strict=True):
+        for index, label in zip(batch.index[batch.valid].tolist(), batch.labels[batch.valid].tolist(), strict=True):
             check_label(data, index, label)
         scores = model(batch.point_batch().to(fabric.device)).float().cpu()  # (B, K)
         columns.append((batch.index[batch.valid], batch.labels[batch.valid], scores[batch.valid]))
