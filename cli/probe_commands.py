@@ -1,5 +1,6 @@
 """`tap probe` and `tap embed`: what a frozen backbone knows, as the accuracy of a linear SVM or as a file of features."""
 
+import functools
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ Init = typer.Option(
 )
 
 
-@reported
+@functools.partial(reported, stopped="stopped; run it again")
 def probe(
     dataset: Dataset,
     out: Annotated[
@@ -52,7 +53,7 @@ def probe(
     console.print(f"result {out / 'result.json'}", soft_wrap=True, markup=False)
 
 
-@reported
+@functools.partial(reported, stopped="stopped; nothing was written")
 def embed(
     dataset: Dataset,
     run: Annotated[Path, typer.Option("--run", callback=on_this_machine, help=Init.help, show_default=False)],

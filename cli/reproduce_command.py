@@ -1,5 +1,6 @@
 """`tap reproduce`: the commands of a table of the paper, run as far as their data are there, and the filled table."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from cli.errors import INTERRUPTED, TERMINATED
 from tap.results.published import TABLES
 from tap.results.reproduction import Planner, Size, steps_of
 from tap.results.reproduction_runs import FINISHED, READY, filled, run_steps, state_of
+
+SECONDS_TO_SAVE = 60.0
 
 
 def reproduce_table(table: str, data: Path, runs: Path, size: Size, run: bool, out: Path | None) -> bool:
@@ -55,10 +58,27 @@ def reproduce_table(table: str, data: Path, runs: Path, size: Size, run: bool, o
 
 
 def _run(arguments: Sequence[str]) -> int:
-    """Runs `tap` with arguments in a process of its own; Ctrl-C and SIGTERM end this one too."""
-    status = subprocess.run([sys.executable, "-m", "cli.main", *arguments], check=False).returncode
-    if status == INTERRUPTED:
+    """Runs `tap` with arguments in a process of its own; what ends that one, Ctrl-C or SIGTERM, ends this one too.
+
+    Ctrl-C in a terminal meets both, and the run is waited for while it saves: `subprocess.run` would kill it at once.
+    """
+    with subprocess.Popen([sys.executable, "-m", "cli.main", *arguments]) as process:
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:
+            _wait_for_end(process)
+            raise
+    if status in (INTERRUPTED, -signal.SIGINT):
         raise KeyboardInterrupt
-    if status == TERMINATED:
+    if status in (TERMINATED, -signal.SIGTERM):
         raise SystemExit(TERMINATED)
     return status
+
+
+def _wait_for_end(process: "subprocess.Popen[bytes]") -> None:
+    """Waits for a process to stop; one that Ctrl-C has not met, such as after `kill -INT` of this one, is told."""
+    try:
+        process.wait(SECONDS_TO_SAVE)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        process.wait()

@@ -7,7 +7,7 @@ import difflib
 import itertools
 import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -118,13 +118,42 @@ def _changed(config: Config, changes: Mapping[str, Any], where: str) -> Config:
             node = _node_of(content, key)
             node["name"], node["settings"] = value, {}
         content = validated(type(config), content, where).model_dump()
+    empty = _empty_parts(content, changes)
     for key, value in changes.items():
+        _begin(content, key, empty)
         node, last = _node_of(content, key), key.rpartition(".")[2]
-        if not isinstance(node, dict) or last not in node:
+        if not isinstance(node, dict) or (last not in node and not empty & set(_parts_of(key))):
             raise TapError(f"{where}: unknown key {key!r}; the nearest known one is {_nearest(key, content)!r}")
         node[last] = value
     _unsettle(content, changes)
     return validated(type(config), content, where)
+
+
+def _empty_parts(content: Mapping[str, Any], changes: Iterable[str]) -> set[str]:
+    """What the config leaves empty, an absent model or a mapping of free keys, and a change names something in."""
+    missing = object()
+    return {
+        part
+        for key in changes
+        for part in _parts_of(key)
+        if isinstance(node := _node_of(content, part), dict)
+        and node.get(part.rpartition(".")[2], missing) in (None, {})
+    }
+
+
+def _begin(content: Mapping[str, Any], key: str, empty: set[str]) -> None:
+    """Puts mappings where a key leads through what was left empty; validation says which keys they may have."""
+    for number, part in enumerate(parts := _parts_of(key)):
+        if empty & set(parts[: number + 1]):
+            node, last = _node_of(content, part), part.rpartition(".")[2]
+            if isinstance(node, dict) and not isinstance(node.get(last), dict):
+                node[last] = {}
+
+
+def _parts_of(key: str) -> list[str]:
+    """The dotted keys that a dotted key stands in, from the outside inwards."""
+    words = key.split(".")[:-1]
+    return [".".join(words[: number + 1]) for number in range(len(words))]
 
 
 def _unsettle(content: Mapping[str, Any], changes: Mapping[str, Any]) -> None:

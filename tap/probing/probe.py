@@ -78,7 +78,7 @@ def probe(
 
     Args:
         location: path of a labelled data set, or URL of a shard set.
-        out: run folder, new or empty.
+        out: run folder, new or of a probe that was stopped.
         config: the probe.
         init: run or export whose backbone is probed, or None: random weights.
         progress: is told what is done.
@@ -88,7 +88,7 @@ def probe(
         ``penalty`` (the chosen C) and the accuracy of each, ``selected_on``, ``init`` and counts.
 
     Raises:
-        TapError: settings that do not fit the data or ``init``, too few samples, a folder that holds another run.
+        TapError: settings that do not fit the data or ``init``, too few samples, a folder that holds a run or result.
         ShardError: a damaged set.
     Source: linear SVM on frozen global features as in Point-BERT (CVPR 2022) and Point-MAE (ECCV 2022), there with C = 1.
     """
@@ -98,6 +98,10 @@ def probe(
     config = config.model_copy(update={"backbone": chosen})
     if config.train.devices > 1:
         raise TapError("a probe runs on one device; set train.devices=1")
+    if config.test_split == config.train_split:
+        raise TapError(f"test_split: {config.test_split!r} is the split that the SVM is fitted to; name another")
+    if (out / RESULT).exists():
+        raise TapError(f"{out}: holds a result already; choose another --out")
     source = open_source(location, config.dataset)
     data = source.open(config.train_split, config.data, config.train.seed)
     members, labels = _labelled(data, config)

@@ -60,6 +60,8 @@ def read_run(path: Path) -> RunRow:
     Raises:
         TapError: it is none of these.
     """
+    if (path / MODEL).is_file() and (path.parent / CONFIG).is_file():
+        path = path.parent  # a checkpoint stands for its run, where the result is
     several = _several(path)
     folder = several[0] if several else path
     if not (folder / CONFIG).is_file():
@@ -72,21 +74,26 @@ def read_run(path: Path) -> RunRow:
     done, epochs = _epochs(folder), int(config.get("train", {}).get("epochs", 0))
     result = None if task == "pretrain" else _result(path, bool(several))
     finished = done >= epochs if task == "pretrain" else result is not None
-    state = "" if finished else f"unfinished, epoch {done} of {epochs}"
-    if several and not finished:
-        state = f"unfinished, {sum((part / RESULT).is_file() for part in several)} of its runs are finished"
-    number = f" ({len(several)} runs)" if several else ""
+    number = len((result or {}).get("runs", several))  # those that the numbers are of
     facts = {
-        "run": f"{path.resolve().name}{number}",
+        "run": path.resolve().name + (f" ({number} runs)" if several else ""),
         **_settings(record, config, epochs),
         "parameters": _parameters(folder),
-        "state": state,
+        "state": _state(several, number, finished, "" if task == "probe" else f", epoch {done} of {epochs}"),
     }
     measured: Numbers = {}
     if finished:
         facts["selected on"] = "" if result is None else str(result.get("selected_on", ""))
         measured = MEASURED.get(task, _of_any)(result or {}, folder)
     return RunRow(task, facts, measured)
+
+
+def _state(several: list[Path], number: int, finished: bool, place: str) -> str:
+    """What is missing of a run, or of several of which some may have come since their numbers were written."""
+    if not finished:
+        done = sum((part / RESULT).is_file() for part in several)
+        return f"unfinished, {done} of its runs are finished" if several else f"unfinished{place}"
+    return f"numbers of {number} runs, {len(several)} are there" if number < len(several) else ""
 
 
 def _several(path: Path) -> list[Path]:
@@ -122,7 +129,7 @@ def _settings(record: Mapping[str, Any], config: Mapping[str, Any], epochs: int)
         "backbone": ""
         if not isinstance(backbone, Mapping)
         else f"{backbone.get('name')}{f' ({size})' if size else ''}",
-        "epochs": str(epochs),
+        "epochs": "" if task == "probe" else str(epochs),  # of a probe nothing is trained
         "data": _told_data(record, config),
     }
     if task != "pretrain":
@@ -220,6 +227,12 @@ def _of_any(result: Mapping[str, Any], _: Path) -> Numbers:
     return found
 
 
+def _of_probe(result: Mapping[str, Any], _: Path) -> Numbers:
+    part = "test" if result.get("test") else "validation"
+    numbers = result.get(part) or {}
+    return {f"{told} ({part})": _told(numbers[metric]) for metric, told in PERCENT.items() if metric in numbers}
+
+
 def _told(value: Any) -> str:
     if isinstance(value, Mapping):
         deviation = value.get("std")
@@ -233,4 +246,4 @@ PERCENT = {
     "class_miou": "class mIoU",
     "instance_miou": "instance mIoU",
 }
-MEASURED: dict[str, Callable[[Mapping[str, Any], Path], Numbers]] = {"pretrain": _of_pretraining}
+MEASURED: dict[str, Callable[[Mapping[str, Any], Path], Numbers]] = {"pretrain": _of_pretraining, "probe": _of_probe}

@@ -61,8 +61,10 @@ def _run_folder(run: FinetunedRun) -> Path:
 
 
 def _identity(run: FinetunedRun, location: Location, options: EvaluationOptions) -> dict[str, Any]:
-    """What makes two evaluations the same."""
+    """What makes two evaluations the same; a folder outside of the run may hold that of another run."""
+    where = {} if options.out is None else {"run": absolute(_run_folder(run))}
     return {
+        **where,
         "checkpoint": run.checkpoint.name if run.path == run.checkpoint else options.checkpoint,
         "data": absolute(location),
         "split": options.split,

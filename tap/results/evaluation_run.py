@@ -47,7 +47,7 @@ class EvaluationOptions:
         checkpoint: of the run.
         dataset: how the data set is stored and what its classes are called; None for what the run says, if it is the set that
             the run was trained on, else for the defaults.
-        votes: draws of each sample whose probabilities are averaged for a number of their own; 0 for none.
+        votes: draws of each sample whose scores before softmax are averaged for a number of their own; 0 for none.
         out: folder for the results; None for ``RUN/evaluation-SET-SPLIT``.
     """
 

@@ -37,7 +37,7 @@ class Row:
 
     Attributes:
         name: as the paper's table says.
-        values: percent, one a column; None where the table has none.
+        values: percent, one a column; None where the table has none, or it is left out here.
         backbone: of this package; None for the methods of others, which are not run.
         pretrained: whether it starts from our pre-training, else from scratch.
         ablation: of the pre-training, a key of `tap.ablations.ABLATIONS`.

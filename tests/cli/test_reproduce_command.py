@@ -1,7 +1,10 @@
 import functools
+import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -98,20 +101,62 @@ def test_commands_of_a_table_are_listed(tmp_path: Path) -> None:
 def test_a_command_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[list[str]] = []
 
-    def run(command: list[str], check: bool) -> subprocess.CompletedProcess[str]:
+    def start(command: list[str]) -> "subprocess.Popen[bytes]":
         ran.append(command)
-        return subprocess.CompletedProcess(command, 1)
+        return popen([sys.executable, "-c", "raise SystemExit(1)"])
 
-    monkeypatch.setattr("cli.reproduce_command.subprocess.run", run)
-    for split in ("train", "test"):
-        file = tmp_path / "modelnet40_normal_resampled"
-        file.mkdir(exist_ok=True)
-        (file / f"modelnet40_{split}.txt").write_text("cup_0001\n")
-        (file / "modelnet40_shape_names.txt").write_text("cup\n")
-        (file / "cup").mkdir(exist_ok=True)
-        (file / "cup" / "cup_0001.txt").write_text("0,0,0,0,0,1\n")
+    popen = subprocess.Popen
+    monkeypatch.setattr("cli.reproduce_command.subprocess.Popen", start)
+    folder = tmp_path / "modelnet40_normal_resampled"
+    (folder / "cup").mkdir(parents=True)
+    (folder / "modelnet40_shape_names.txt").write_text("cup\n")
+    for split, name in (("train", "cup_0001"), ("test", "cup_0002")):
+        (folder / f"modelnet40_{split}.txt").write_text(f"{name}\n")
+        (folder / "cup" / f"{name}.txt").write_text("0,0,0,0,0,1\n")
     done = invoke("reproduce", "table2", "--data", tmp_path, "--runs", tmp_path / "runs", "--run")
     assert done.exit_code == 1
     assert len(ran) == 1  # from scratch; the other starts from a pre-training without data
     assert ran[0][:5] == [sys.executable, "-m", "cli.main", "finetune", "classification"]
     assert f"{tmp_path}/runs/paper/classification-pointmlp-scratch-modelnet40: failed with exit code 1" in done.stdout
+
+
+RUN = """
+import signal, sys
+from cli import reproduce_command
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.executable, reproduce_command.SECONDS_TO_SAVE = sys.argv[1], float(sys.argv[3])
+try:
+    reproduce_command._run([sys.argv[2]])
+except KeyboardInterrupt:
+    sys.exit(7)
+"""
+SAVES = """#!{python}
+import pathlib, signal, sys, time
+file = pathlib.Path(sys.argv[-1])
+def save(number, frame):
+    time.sleep(1)
+    file.write_text("saved")
+    sys.exit(130)
+signal.signal(signal.SIGINT, save)
+file.write_text("ready")
+while True:
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("meets_both", [True, False])
+def test_after_ctrl_c_the_run_has_the_time_to_save(meets_both: bool, tmp_path: Path) -> None:
+    program, file = tmp_path / "tap", tmp_path / "state"
+    program.write_text(SAVES.format(python=sys.executable))
+    program.chmod(0o755)
+    seconds = "60" if meets_both else "0.1"
+    process = subprocess.Popen([sys.executable, "-c", RUN, program, file, seconds], start_new_session=True)
+    while not file.exists() or file.read_text() != "ready":
+        assert process.poll() is None
+        time.sleep(0.05)
+    if meets_both:
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    else:
+        process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 7
+    assert file.read_text() == "saved"

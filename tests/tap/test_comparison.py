@@ -152,6 +152,35 @@ def test_several_seeds_are_one_row(tmp_path: Path) -> None:
     assert (row.facts["selected on"], row.facts["state"]) == ("validation", "")
 
 
+def test_a_summary_tells_how_many_runs_its_numbers_are_of(tmp_path: Path) -> None:
+    for seed in range(3):
+        write_run(tmp_path / "runs" / f"seed{seed}", epoch=12)
+    numbers = {"best": {"accuracy": {"mean": 0.5, "std": 0.1, "values": []}}}
+    summary = {"runs": ["seed0", "seed1"], "test": numbers}  # of before a third seed was asked for
+    write_json(tmp_path / "runs" / "summary.json", summary)
+    facts = read_run(tmp_path / "runs").facts
+    assert (facts["run"], facts["state"]) == ("runs (2 runs)", "numbers of 2 runs, 3 are there")
+    write_json(tmp_path / "runs" / "summary.json", {**summary, "runs": ["seed0", "seed1", "seed2"]})
+    facts = read_run(tmp_path / "runs").facts
+    assert (facts["run"], facts["state"]) == ("runs (3 runs)", "")
+
+
+def test_a_checkpoint_stands_for_its_run(classified: Path) -> None:
+    for name in ("best", "last"):
+        assert read_run(classified / name) == read_run(classified)
+
+
+def test_a_probe_has_trained_nothing(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "probe", epoch=0, task="probe")
+    assert (read_run(run).facts["epochs"], read_run(run).facts["state"]) == ("", "unfinished")
+    write_json(run / "result.json", {"validation": {"accuracy": 0.9}, "test": None, "selected_on": "4 cuts"})
+    assert read_run(run).measured == {"accuracy (validation)": "90.0"}
+    numbers = {"accuracy": 0.571, "class_mean_accuracy": 0.5}
+    write_json(run / "result.json", {"validation": {"accuracy": 0.9}, "test": numbers, "selected_on": "4 cuts"})
+    assert read_run(run).measured == {"accuracy (test)": "57.1", "class mean (test)": "50.0"}
+    assert (read_run(run).facts["selected on"], read_run(run).facts["state"]) == ("4 cuts", "")
+
+
 def test_validation_numbers_are_called_so(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     numbers = {"best": {"instance_miou": 0.861, "class_miou": 0.846, "point_accuracy": 0.9}}

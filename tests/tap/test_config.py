@@ -6,7 +6,9 @@ from pydantic import BaseModel, model_validator
 
 from tap.config import apply_overrides, differing_keys, load_config, parse_value
 from tap.errors import TapError
+from tap.loading.moves import MovesConfig
 from tap.tasks import CLASSIFICATION_PRESETS, PRETRAIN_PRESETS, TASKS
+from tap.tasks.classes.classification_config import ClassificationConfig
 
 
 @pytest.mark.parametrize(
@@ -131,3 +133,22 @@ def test_another_backbone_begins_with_its_own_settings() -> None:
     assert settings["num_neighbors"] == 7
     assert settings["channels"] == 1024
     assert "num_groups" not in settings
+
+
+def test_what_a_config_leaves_empty_takes_a_table(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(
+        'vote_moves = {scale = [0.8, 1.2]}\n[backbone]\nname = "pointnet2"\nsettings = {inputs = "xyz", strides = [4], '
+        'mlps = [[8, 16]], radii = [0.4], num_neighbors = [8]}\n[dataset.label_map]\nsofa = "couch"\n'
+    )
+    config = load_config(file, ClassificationConfig())
+    assert config.backbone is not None
+    assert (config.backbone.name, config.backbone.settings["radii"]) == ("pointnet2", [0.4])
+    assert config.vote_moves == MovesConfig(scale=(0.8, 1.2))
+    assert config.dataset.label_map == {"sofa": "couch"}
+    changed = apply_overrides(ClassificationConfig(), ["vote_moves.scale=[0.8,1.2]", "vote_moves.translate=0.1"])
+    assert changed.vote_moves == MovesConfig(scale=(0.8, 1.2), translate=0.1)
+    with pytest.raises(TapError, match=r"--set: vote_moves\.scall: Extra inputs are not permitted"):
+        apply_overrides(ClassificationConfig(), ["vote_moves.scall=[0.8,1.2]"])
+    with pytest.raises(TapError, match=r"unknown key 'bakbone\.name'"):
+        apply_overrides(ClassificationConfig(), ["bakbone.name=dgcnn"])

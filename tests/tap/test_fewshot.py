@@ -4,16 +4,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from shards.errors import ShardError
+from shards.stream import Address
 from tap.config import apply_overrides
 from tap.datasets import DatasetConfig, open_source
 from tap.errors import TapError
+from tap.loading.collate import Item
 from tap.loading.data import DataConfig
-from tap.tasks.classes.classification_presets import FEWSHOT_PRESETS
-from tap.tasks.classes.classifier import ClassificationConfig
+from tap.loading.samples import UNLABELLED, Samples
+from tap.tasks.classes.classification_presets import CLASSIFICATION_PRESETS, FEWSHOT_PRESETS
+from tap.tasks.classes.classifier import ClassificationConfig, build_classifier
 from tap.tasks.classes.fewshot import NOT_SELECTED, finetune_fewshot
-from tap.tasks.classes.fewshot_folds import FewShotConfig, drawn_fold
+from tap.tasks.classes.fewshot_folds import FewShotConfig, FoldSamples, drawn_fold
+from tap.tasks.classes.scores import predict
+from tap.training.fabric import build_fabric
 from tap.training.task import Silent
+from tap.training.train_config import TrainConfig
 from tests.tap.conftest import CLASSES
 
 
@@ -128,10 +136,8 @@ def test_published_folds(tmp_path: Path, config: FewShotConfig) -> None:
         finetune_fewshot(folder, tmp_path / "other", apply_overrides(config, ["shot=4"]))
     with pytest.raises(TapError, match="leave --query out"):
         finetune_fewshot(folder, tmp_path / "other", apply_overrides(config, ["num_query=2"]))
-    with pytest.raises(TapError, match=r"2\.pkl"):  # the first two are not run again
-        finetune_fewshot(
-            folder, tmp_path / "run", apply_overrides(config, ["train.epochs=1", "num_folds=3"]), resume=True
-        )
+    with pytest.raises(TapError, match=r"fold 2\.pkl of 3 is missing; lower --folds"):  # before the others are trained
+        finetune_fewshot(folder, tmp_path / "other", apply_overrides(config, ["num_folds=3"]))
     odd = write_folds(tmp_path / "odd", per_class=4)
     with pytest.raises(TapError, match=r"has \[4\] samples of each of 2 classes, 3 of each of 2 were expected"):
         finetune_fewshot(odd, tmp_path / "other", config)
@@ -159,3 +165,33 @@ def test_presets_select_nothing_and_name_every_backbone() -> None:
     assert (reference.way, reference.shot, reference.num_folds, reference.data.num_points) == (5, 10, 10, 1024)
     for build in FEWSHOT_PRESETS.values():
         assert build().train.eval_every == build().train.epochs
+
+
+def test_published_presets_take_the_points_that_point_bert_takes() -> None:
+    few, whole = FEWSHOT_PRESETS["reference/pointmlp_elite"](), CLASSIFICATION_PRESETS["paper/pointmlp_elite"]()
+    for data in (few.data, whole.data):
+        assert (data.num_points, data.train_points, data.eval_points) == (1024, "farthest_random", "farthest")
+    assert CLASSIFICATION_PRESETS["small/pointmlp_elite"]().data == DataConfig()
+
+
+def test_a_batch_that_is_damaged_whole_may_be_filled_with_other_classes(
+    shards: Path, config: FewShotConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = open_source(shards, DatasetConfig()).open("test", DataConfig(num_points=128, on_error="skip"), 0)
+    others = [label for label in range(3) if label != samples.label(0)]  # sample 0 is what fills a batch
+    query = FoldSamples(samples, others)
+    damaged, good = [index for index in range(6) if query.label(index) != UNLABELLED][:2]
+    read = type(samples).__getitem__
+
+    def broken(self: Samples, address: Address) -> Item:
+        if address.sample == damaged:
+            raise ShardError("damaged")
+        return read(self, address)
+
+    monkeypatch.setattr(type(samples), "__getitem__", broken)
+    model = build_classifier(config, 2).eval()
+    train, fabric = TrainConfig(batch_size=1), build_fabric("cpu", 1, "32-true")
+    with torch.no_grad():
+        scores = predict(model, query, np.array([damaged, good]), train, fabric)
+    assert scores.index.tolist() == [good]
+    assert scores.truth.tolist() == [query.label(good)]

@@ -70,4 +70,15 @@ def test_what_cannot_be_probed_is_told_before_a_folder_is_made(shards: Path, tmp
         probe(shards, tmp_path / "b", CONFIG.model_copy(update={"label_share": 1e-3}))
     with pytest.raises(TapError, match="no such folder"):
         probe(shards, tmp_path / "c", CONFIG, tmp_path / "nothing")
+    with pytest.raises(TapError, match="test_split: 'train' is the split that the SVM is fitted to"):
+        probe(shards, tmp_path / "d", CONFIG.model_copy(update={"test_split": "train"}))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_result_is_not_written_over_but_a_stopped_probe_begins_again(shards: Path, tmp_path: Path) -> None:
+    out = tmp_path / "probe"
+    result = probe(shards, out, CONFIG)
+    with pytest.raises(TapError, match="probe: holds a result already; choose another --out"):
+        probe(shards, out, CONFIG.model_copy(update={"label_share": 0.5}))
+    (out / "result.json").unlink()
+    assert probe(shards, out, CONFIG) == result
