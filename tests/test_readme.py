@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from cli.main import app
 from render.shapes.families import make_shape, write_shape_collection
@@ -167,11 +168,15 @@ def test_the_commands_about_models_run(folder: Path) -> None:
     tap(finetune, folder)
 
 
-def test_the_commands_for_what_comes_after_run(folder: Path) -> None:
-    settings = ["--set", "data.num_points=256", "--set", "train.batch_size=4"]
+def test_the_commands_for_what_comes_after_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    quick = {"probe": ["--set", "data.num_points=256"], "embed": ["--set", "data.num_points=256"]}
     for command in commands_of("probe", 8):
-        words = shlex.split(command)[1]
-        tap(f"{command} {shlex.join(settings)}" if words in ("probe", "embed") else command, folder)
+        words = shlex.split(command)[1:]
+        if words[:2] == ["finetune", "classification"]:
+            words += ["--set", "figures=false"]
+        done = CliRunner().invoke(app, [*words, *QUICK.get(words[0], []), *quick.get(words[0], [])])
+        assert done.exit_code == 0, f"{command}\n{done.output}"
     assert json.loads((folder / "runs" / "three" / "summary.json").read_text())["test"]["vote"]
     assert (folder / "runs" / "few" / "fold1" / "result.json").exists()
     assert (folder / "runs" / "classify" / "evaluation-shards-test").is_dir()

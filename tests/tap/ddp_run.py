@@ -46,6 +46,9 @@ def write_hash() -> None:
     Path(f"{sys.argv[3]}.{os.environ.get('LOCAL_RANK', '0')}").write_text(digest.hexdigest())
 
 
+MODULES = {"pretrain": "tap.tasks.pretraining.pretrain", "classification": "tap.tasks.classes.classification"}
+
+
 class Stop(Silent):
     def on_step(self, numbers: Mapping[str, Any]) -> None:
         if len(sys.argv) > 5 and numbers["step"] == int(sys.argv[5]):
@@ -55,7 +58,7 @@ class Stop(Silent):
 def main() -> None:
     task, shards, out, config = sys.argv[1], *map(Path, sys.argv[2:5])
     torch.set_num_threads(1)
-    module = importlib.import_module(f"tap.tasks.{task}")
+    module = importlib.import_module(MODULES[task])
     if task == "pretrain":
         module.PretrainTask = KeptPretrain  # type: ignore[attr-defined]
         settings = PretrainConfig.model_validate_json(config.read_text())
