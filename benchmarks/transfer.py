@@ -213,12 +213,15 @@ def main() -> None:
     parser.add_argument("--backbones", nargs="+", default=["pointnet2", "pointmlp"])
     parser.add_argument("--ablation", default="F1", help="of the first backbone; empty for none")
     parser.add_argument("--jobs", type=int, default=2, help="runs at once, one thread each")
+    parser.add_argument("--report", action="store_true", help="run nothing, tell what has finished")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     size = SETTINGS[options.size]
     results: dict[Job, Any] = {}
     for todo in jobs(options.backbones, options.ablation or None):
+        if options.report:
+            todo = [job for job in todo if (options.out / job.name / "study.json").is_file()]
         results |= finish(todo, options.jobs, run, options.shards, options.out, size)
     table = rows(results)
     print_table(table)
