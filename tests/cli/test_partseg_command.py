@@ -63,12 +63,11 @@ def test_several_seeds_are_told_with_their_spread(
     ("more", "message"),
     [
         (["--reinit", "head"], "--reinit head: it must be one of embedding"),
-        (["--select", "train"], "--select"),
         (["--preset", "small/pointnet"], "preset 'small/pointnet' is unknown; the nearest is 'small/pointnet2'"),
         (["--label-map", "Tube=Rod"], "--label-map names the class 'Tube', which is not there"),
         (["--init", "nowhere"], "nowhere: no such folder"),
     ],
-    ids=["reinit", "select", "preset", "label map", "init"],
+    ids=["reinit", "preset", "label map", "init"],
 )
 def test_wrong_options_are_one_line(
     runner: CliRunner, app: typer.Typer, parts: Path, tmp_path: Path, more: list[str], message: str
@@ -77,3 +76,10 @@ def test_wrong_options_are_one_line(
     assert done.exit_code == 1
     assert message in done.output.replace("\n", "")
     assert "Traceback" not in done.output
+
+
+def test_an_unknown_selection_is_wrong_usage(runner: CliRunner, app: typer.Typer, parts: Path, tmp_path: Path) -> None:
+    done = runner.invoke(app, [str(parts), "--out", str(tmp_path / "run"), "--select", "train"])
+    assert done.exit_code == 2
+    assert "--select" in done.output
+    assert not (tmp_path / "run").exists()
