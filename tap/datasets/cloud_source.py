@@ -14,6 +14,8 @@ from tap.loading.augment import AugmentConfig
 from tap.loading.data import DataConfig
 from tap.loading.skipped import Skipped
 
+NUM_NAMED = 8  # splits that a message names
+
 
 class CloudSource(abc.ABC):
     """A data set of clouds, see `tap.datasets.source.Source`; its lists are read and checked at once, its points later.
@@ -77,7 +79,9 @@ class CloudSource(abc.ABC):
             TapError: there is no such split, or it cannot be read.
         """
         if split not in self.num_samples:
-            raise TapError(f"{self.location}: has no split {split!r}; it has {', '.join(self.num_samples)}")
+            there = list(self.num_samples)
+            more = f" and {len(there) - NUM_NAMED} more" if len(there) > NUM_NAMED else ""
+            raise TapError(f"{self.location}: has no split {split!r}; it has {', '.join(there[:NUM_NAMED])}{more}")
         wanted = (split, config.normals)
         if wanted not in self._loaded:
             self._loaded[wanted] = self._load(*wanted)

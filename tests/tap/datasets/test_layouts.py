@@ -13,7 +13,7 @@ from tap.loading.augment import AugmentConfig
 from tap.loading.collate import Batch, collate
 from tap.loading.data import DataConfig
 from tap.loading.sampling import EVALUATION, EpochBatches, evaluation_batches, make_loader
-from tests.tap.datasets.tiny_sets import LAYOUT_SETS, modelnet_h5, modelnet_txt, scanobjectnn
+from tests.tap.datasets.tiny_sets import LAYOUT_SETS, modelnet_h5, modelnet_txt, scanobjectnn, shape, write_rows
 
 CONFIG = DataConfig(num_points=30)
 AUGMENT = AugmentConfig(scale=(0.9, 1.1), rotate_z=180.0, jitter=0.01)
@@ -182,3 +182,11 @@ def test_the_up_axis_can_be_said(tmp_path: Path, up: str) -> None:
 def test_shards_are_up_already(shards: Path) -> None:
     with pytest.raises(TapError, match=r"leave dataset\.up out"):
         open_source(shards, DatasetConfig(up="y"))
+
+
+def test_many_splits_are_counted_in_a_message(tmp_path: Path) -> None:
+    for number in range(11):
+        write_rows(tmp_path / "chair" / f"part{number:02d}" / "1.xyz", shape(number), " ")
+    source = open_source(tmp_path, DatasetConfig(layout="folder"))
+    with pytest.raises(TapError, match=r"has no split 'train'; it has part00, .*part07 and 3 more$"):
+        source.open("train", DataConfig(), 0)
