@@ -1,6 +1,5 @@
 """`tap finetune partseg`: settings from preset, file and options, then the task's own function."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,9 +50,8 @@ def partseg(
     Reports instance and class mIoU. The validation split chooses the checkpoint, or a cut of train where there is none; test is
     read once, at the end.
     """
-    options: dict[str, str] = {} if select is None else {"select": select}
     partseg_run(
-        location, out, init, preset, config, settings or [], resume, reinit=reinit, options=options, num_seeds=seeds or 1,
+        location, out, init, preset, config, settings or [], resume, reinit=reinit, select=select, num_seeds=seeds or 1,
         label_map=label_map, devices=devices, compile=compile_model,
     )  # fmt: skip
 
@@ -68,7 +66,7 @@ def partseg_run(
     resume: bool,
     *,
     reinit: str | None = None,
-    options: Mapping[str, str] | None = None,
+    select: str | None = None,
     num_seeds: int = 1,
     label_map: list[str] | None = None,
     devices: int | None = None,
@@ -85,7 +83,7 @@ def partseg_run(
         overrides: ``key=value`` that change it further.
         resume: go on.
         reinit: see `finetune_partseg`.
-        options: settings that have an option of their own, by name.
+        select: validation or test.
         num_seeds: runs.
         label_map: ``OLD=NEW`` names of classes.
         devices: processes, one device each.
@@ -95,8 +93,8 @@ def partseg_run(
 
     from cli.dataset_options import with_dataset
     from cli.progress import TrainProgress
-    from cli.train_command import named_preset, one_voice, placed
-    from tap.config import apply_overrides, configured
+    from cli.train_command import given, named_preset, one_voice, placed
+    from tap.config import configured
     from tap.training.ranks import is_first_process
 
     with one_voice():
@@ -107,9 +105,7 @@ def partseg_run(
         from tap.tasks.seeds import over_seeds
 
         settings = configured(named_preset(PARTSEG_PRESETS, preset), config_file, overrides)
-        for name, value in (options or {}).items():
-            settings = apply_overrides(settings, [f"{name}={value}"], f"--{name}")
-        settings = with_dataset(placed(settings, devices, compile), None, label_map)
+        settings = with_dataset(placed(given(settings, {"select": select}), devices, compile), None, label_map)
         begun = None if reinit is None else reinit_named(reinit)
 
         def run(folder: Path, seeded: PartSegConfig) -> dict[str, Any]:

@@ -128,7 +128,7 @@ def classification_run(
         from tap.tasks.seeds import over_seeds
 
         config = configured(named_preset(CLASSIFICATION_PRESETS, preset), config_file, overrides)
-        config = with_dataset(_given(config, {"select": select, "votes": votes}), layout, label_map)
+        config = with_dataset(given(config, {"select": select, "votes": votes}), layout, label_map)
         config = placed(config, devices, compile)
         console = Console(highlight=False, quiet=not is_first_process())
         with TrainProgress(is_first_process()) as progress:
@@ -163,7 +163,7 @@ def fewshot_run(
         from tap.tasks.classes.fewshot import finetune_fewshot
 
         config = configured(named_preset(FEWSHOT_PRESETS, preset), config_file, overrides)
-        config = _given(config, {"way": way, "shot": shot, "num_folds": folds, "num_query": query})
+        config = given(config, {"way": way, "shot": shot, "num_folds": folds, "num_query": query})
         config = placed(with_dataset(config, layout, label_map), None, False)
         with TrainProgress(is_first_process()) as progress:
             summary = finetune_fewshot(location, out, config, init=init, resume=resume, progress=progress)
@@ -171,7 +171,7 @@ def fewshot_run(
         return summary
 
 
-def _given(config: Config, options: Mapping[str, object]) -> Config:
+def given(config: Config, options: Mapping[str, object]) -> Config:
     """The config with the options that were given; the others are None."""
     for name, value in options.items():
         if value is not None:

@@ -52,10 +52,10 @@ class CloudSource(abc.ABC):
         self._indices = tuple(indices[name] for name in found)
         self._loaded: dict[tuple[str, bool], CloudSet] = {}
 
-    @staticmethod
-    @abc.abstractmethod
-    def recognise(root: Path) -> bool:
-        """Whether a folder holds such a set, by the names in it."""
+    @classmethod
+    def recognise(cls, root: Path) -> bool:
+        """Whether a folder holds such a set, by the file that marks it."""
+        return (root / cls.marks).is_file()
 
     @abc.abstractmethod
     def _look(self) -> tuple[Sequence[str], Mapping[str, int]]:

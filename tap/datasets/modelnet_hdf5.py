@@ -1,7 +1,6 @@
 """ModelNet40 as HDF5 files, and any set in the layout of modelnet40_ply_hdf5_2048: 2,048 points of each shape."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -22,11 +21,6 @@ class ModelNetHdf5(CloudSource):
     layout = "modelnet40-h5"
     marks = _LISTS["train"]
     obtain = "get modelnet40_ply_hdf5_2048.zip, linked at https://github.com/charlesq34/pointnet"
-
-    @staticmethod
-    def recognise(root: Path) -> bool:
-        """By the list of training files."""
-        return (root / _LISTS["train"]).is_file()
 
     def _look(self) -> tuple[Sequence[str], Mapping[str, int]]:
         names = self.read_lines(_NAMES)

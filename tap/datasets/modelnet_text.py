@@ -19,11 +19,6 @@ class ModelNetText(CloudSource):
     marks = "modelnet40_train.txt"
     obtain = "get modelnet40_normal_resampled.zip, linked at https://github.com/charlesq34/pointnet2"
 
-    @staticmethod
-    def recognise(root: Path) -> bool:
-        """By the list of training shapes."""
-        return (root / "modelnet40_train.txt").is_file()
-
     def _look(self) -> tuple[Sequence[str], Mapping[str, int]]:
         names = self.read_lines(f"{self.prefix}_shape_names.txt")
         check_once(str(self.root / f"{self.prefix}_shape_names.txt"), names)
@@ -56,10 +51,10 @@ class ModelNet10Text(ModelNetText):
     prefix = "modelnet10"
     marks = "modelnet10_train.txt"
 
-    @staticmethod
-    def recognise(root: Path) -> bool:
+    @classmethod
+    def recognise(cls, root: Path) -> bool:
         """By the list of training shapes, where those of ModelNet40 are not listed beside it."""
-        return (root / "modelnet10_train.txt").is_file() and not ModelNetText.recognise(root)
+        return super().recognise(root) and not ModelNetText.recognise(root)
 
 
 def _read(entry: Entry) -> Rows:

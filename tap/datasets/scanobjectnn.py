@@ -55,11 +55,6 @@ class ObjectsWithBackground(_ScanObjectNN):
     folder = "main_split"
     marks = "main_split/training_objectdataset.h5"
 
-    @staticmethod
-    def recognise(root: Path) -> bool:
-        """By the training file."""
-        return (root / ObjectsWithBackground.marks).is_file()
-
 
 class ObjectsOnly(_ScanObjectNN):
     """OBJ_ONLY."""
@@ -67,11 +62,6 @@ class ObjectsOnly(_ScanObjectNN):
     layout = "scanobjectnn/obj_only"
     folder = "main_split_nobg"
     marks = "main_split_nobg/training_objectdataset.h5"
-
-    @staticmethod
-    def recognise(root: Path) -> bool:
-        """By the training file."""
-        return (root / ObjectsOnly.marks).is_file()
 
 
 class Perturbed(_ScanObjectNN):
@@ -81,8 +71,3 @@ class Perturbed(_ScanObjectNN):
     folder = "main_split"
     ending = "objectdataset_augmentedrot_scale75.h5"
     marks = "main_split/training_objectdataset_augmentedrot_scale75.h5"
-
-    @staticmethod
-    def recognise(root: Path) -> bool:
-        """By the training file."""
-        return (root / Perturbed.marks).is_file()

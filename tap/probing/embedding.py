@@ -15,13 +15,12 @@ from torch import nn
 from shards.stores.store import Location
 from tap.datasets import DatasetConfig, open_source
 from tap.errors import TapError
-from tap.interchange.folder import stored_backbone
 from tap.loading.data import DataConfig
 from tap.loading.sampling import plain_errors
 from tap.network.heads import Pooling
 from tap.probing.features import Features, embed, frozen_backbone
+from tap.tasks.finetuning import resolve_backbone
 from tap.tasks.split import check_backbone
-from tap.training.checkpoint import find_checkpoint, load_record
 from tap.training.fabric import build_fabric
 from tap.training.machine import prepare_machine
 from tap.training.task import Progress, Silent
@@ -66,7 +65,7 @@ def embed_source(
     progress = progress or Silent()
     if out.exists():
         raise TapError(f"{out}: exists; choose another --out")
-    stored = stored_backbone(load_record(find_checkpoint(init)), init)
+    stored = resolve_backbone(None, init)
     source = open_source(location, config.dataset)
     unknown = [split for split in config.splits if split not in source.num_samples]
     if unknown:

@@ -26,8 +26,7 @@ from tap.loading.samples import Samples
 from tap.loading.sampling import plain_errors
 from tap.network.heads import Pooling
 from tap.probing.features import calibrate_norms, embed, frozen_backbone
-from tap.tasks.classes.classification import resolve_backbone
-from tap.tasks.classes.scores import RESULT
+from tap.tasks.finetuning import RESULT, resolve_backbone
 from tap.tasks.split import check_backbone, check_label, cut_share, labelled_samples, source_account, take_share
 from tap.training.checkpoint import write_json
 from tap.training.fabric import build_fabric

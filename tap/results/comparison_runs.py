@@ -13,7 +13,7 @@ from tap.backbones import BackboneConfig
 from tap.errors import TapError
 from tap.presets import MODEL_PRESETS
 from tap.results.published import CATEGORY, published
-from tap.tasks.classes.scores import RESULT
+from tap.tasks.finetuning import RESULT
 from tap.tasks.seeds import SUMMARY
 from tap.training.checkpoint import (
     CONFIG,

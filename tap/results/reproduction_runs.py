@@ -11,7 +11,7 @@ from tap.results.comparison import markdown_row
 from tap.results.comparison_runs import read_run
 from tap.results.published import CATEGORY, TABLES
 from tap.results.reproduction import Cell, Step, steps_of
-from tap.tasks.classes.scores import RESULT
+from tap.tasks.finetuning import RESULT
 from tap.tasks.seeds import SUMMARY
 from tap.training.checkpoint import CONFIG, read_json
 

@@ -13,17 +13,15 @@ from lightning.fabric import Fabric
 
 from shards.stores.store import Location
 from shards.stream import IntArray
-from tap.backbones import BackboneConfig
-from tap.config import differing_keys
 from tap.datasets import Source, open_source
 from tap.errors import TapError
-from tap.interchange.folder import stored_backbone
 from tap.loading.samples import Samples
 from tap.loading.sampling import plain_errors
-from tap.tasks.classes.classifier import ClassificationConfig, ClassificationTask, Judged, default_backbone
+from tap.tasks.classes.classifier import ClassificationConfig, ClassificationTask, Judged
 from tap.tasks.classes.figures import Finished, draw_figures
-from tap.tasks.classes.scores import RESULT, Scores, predict, write_result
+from tap.tasks.classes.scores import Scores, predict, write_result
 from tap.tasks.classes.votes import vote
+from tap.tasks.finetuning import RESULT, resolve_backbone, score_checkpoints
 from tap.tasks.split import (
     check_backbone,
     check_enough,
@@ -33,7 +31,7 @@ from tap.tasks.split import (
     source_account,
     take_share,
 )
-from tap.training.checkpoint import find_checkpoint, has_checkpoint, load_record, load_weights, read_json
+from tap.training.checkpoint import has_checkpoint, load_weights, read_json
 from tap.training.fabric import build_fabric
 from tap.training.machine import prepare_machine
 from tap.training.report import write_report
@@ -104,7 +102,14 @@ def finetune_classification(
         parts = {"validation": (data, validation)} if len(validation) else {}
         if test_data is not None:
             parts["test"] = (test_data, np.arange(len(test_data)))
-        scored = _score_all(task, out, parts, config, fabric)
+
+        def judge() -> dict[str, Scores]:
+            return {
+                name: predict(task.model, data, indices, config.train, fabric, alone=True)
+                for name, (data, indices) in parts.items()
+            }
+
+        scored = score_checkpoints(task.model, out, fabric, judge)
         if config.votes:  # of the best checkpoint, which was scored last
             scored["vote"] = _vote_all(task, source, scored["best"], config, fabric)
         if config.data.on_error == "skip":
@@ -119,40 +124,6 @@ def finetune_classification(
             write_report(out, task)
     fabric.barrier()
     return read_json(out / RESULT)
-
-
-def resolve_backbone(wanted: BackboneConfig | None, init: Path | None) -> BackboneConfig:
-    """The backbone of a run: the wanted one, which must be that of the run to start from."""
-    if init is None:
-        return wanted or default_backbone()
-    found = stored_backbone(load_record(find_checkpoint(init)), init)
-    if wanted is not None and wanted != found:
-        differences = differing_keys(found.model_dump(), wanted.model_dump())
-        raise TapError(
-            f"{init}: its backbone is not the wanted one, in {', '.join(differences[:3])} (run and wanted); "
-            "give the --preset of its backbone, or leave the backbone out to take that of the run"
-        )
-    return found
-
-
-def _score_all(
-    task: ClassificationTask,
-    out: Path,
-    parts: dict[str, tuple[Samples, IntArray]],
-    config: ClassificationConfig,
-    fabric: Fabric,
-) -> dict[str, dict[str, Scores]]:
-    """Checkpoint name -> part -> scores, on this process alone; the task's model then is the best checkpoint's."""
-    scored: dict[str, dict[str, Scores]] = {}
-    for checkpoint in ("last", "best"):
-        load_weights(task.model, out / checkpoint)
-        task.model.eval()
-        with torch.no_grad(), fabric.autocast():  # the precision in which the checkpoint was selected
-            scored[checkpoint] = {
-                name: predict(task.model, data, indices, config.train, fabric, alone=True)
-                for name, (data, indices) in parts.items()
-            }
-    return scored
 
 
 def _vote_all(

@@ -2,35 +2,20 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from tap.backbones import BackboneConfig
-from tap.datasets import DatasetConfig
-from tap.loading.augment import AugmentConfig
-from tap.loading.data import DataConfig
 from tap.loading.moves import MovesConfig
 from tap.network.heads import Pooling
-from tap.training.train_config import TrainConfig
+from tap.tasks.finetuning import FineTuneConfig
 
 FineTuning = Literal["full", "mlp_linear", "mlp_3"]
 """What is trained: everything (FULL), or on a frozen backbone one linear layer (MLP-LINEAR) or the three layers of the head
 (MLP-3)."""
 
 
-class ClassifierConfig(BaseModel):
+class ClassifierConfig(FineTuneConfig):
     """What every run that trains a classifier is told."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    backbone: BackboneConfig | None = Field(
-        None,
-        description="The backbone; null takes that of the run to start from, or the small transformer from scratch.",
-    )
-    train: TrainConfig = Field(default_factory=TrainConfig, description="How long, how fast and where.")
-    data: DataConfig = Field(default_factory=DataConfig, description="Points of a cloud; views are not read.")
-    dataset: DatasetConfig = Field(default_factory=DatasetConfig, description="How the data set is stored.")
-    augment: AugmentConfig = Field(default_factory=AugmentConfig, description="Moves the points, in the loader.")
-    moves: MovesConfig = Field(default_factory=MovesConfig, description="Moves them further, on the device.")
     protocol: FineTuning = Field(
         "full",
         description="full trains everything; mlp_linear and mlp_3 train a linear layer or the head of three layers on a "
@@ -40,23 +25,6 @@ class ClassifierConfig(BaseModel):
     pooling: Pooling | None = Field(
         None, description="Tokens to one vector: class_max, max or max_mean; null takes class_max where there is one."
     )
-    dropout: float = Field(0.5, ge=0, lt=1, description="Dropout of the head.")
-    backbone_warmup_epochs: float = Field(
-        0.0, ge=0, description="Epochs in which a pre-trained backbone's learning rate rises from 0 to the head's."
-    )
-    train_split: str = Field("train", description="Split that is trained on and that validation is cut from.")
-    test_split: str = Field("test", description="Split that is read once at the end, if the set has it.")
-    split_seed: int | None = Field(
-        None,
-        ge=0,
-        description="Seed of which samples are cut for validation, kept by label_share, or make a fold; null takes "
-        "train.seed.",
-    )
-
-    @property
-    def sampling_seed(self) -> int:
-        """The seed of which samples are taken."""
-        return self.train.seed if self.split_seed is None else self.split_seed
 
 
 class ClassificationConfig(ClassifierConfig):

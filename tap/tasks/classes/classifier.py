@@ -20,12 +20,11 @@ from tap.loading.collate import Batch
 from tap.loading.moves import move
 from tap.loading.samples import Samples
 from tap.network.heads import HIDDEN, ClassificationHead, Pooling
-from tap.presets import MODEL_PRESETS
 from tap.tasks.classes.classification_config import ClassificationConfig, ClassifierConfig, FineTuning
 from tap.tasks.classes.figures import figure_sections
-from tap.tasks.classes.scores import RESULT, predict
+from tap.tasks.classes.scores import predict
 from tap.tasks.classes.votes import vote_section
-from tap.tasks.split import epoch_order
+from tap.tasks.finetuning import IGNORED, RESULT, FineTuneTask, default_backbone
 from tap.training.report.sections import Section
 from tap.training.task import Metrics
 
@@ -36,10 +35,7 @@ __all__ = [
     "ClassifierConfig",
     "Judged",
     "build_classifier",
-    "default_backbone",
 ]
-
-IGNORED = -100  # label of a sample that the loss leaves out
 
 
 class Classifier(nn.Module):
@@ -106,7 +102,7 @@ class Judged:
     split: str
 
 
-class ClassificationTask:
+class ClassificationTask(FineTuneTask):
     """Classification as the loop sees it.
 
     Args:
@@ -133,21 +129,8 @@ class ClassificationTask:
         torch.manual_seed(config.train.seed)
         self.num_classes = len(data.classes)
         self.model: nn.Module = build_classifier(config, self.num_classes)
-        self.train_data, self.num_train = data, len(train)
-        self._config, self._train, self._judged = config, train, judged
-        self._warmup = config.backbone_warmup_epochs if pretrained else 0.0
-
-    def order(self, epoch: int) -> IntArray:
-        """The reader's order, without the samples that are not trained on."""
-        return epoch_order(self.train_data, self._train, epoch)
-
-    def part_of(self, name: str) -> str:
-        """Backbone or head."""
-        return name.split(".")[0]
-
-    def rate_scale(self, part: str, epoch: float) -> float:
-        """A pre-trained backbone's rate rises from 0 during its warm-up."""
-        return min(1.0, epoch / self._warmup) if part == "backbone" and self._warmup else 1.0
+        self._config, self._judged = config, judged
+        super().__init__(config, data, train, pretrained)
 
     def training_step(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy with label smoothing, and the share of the batch that was right; both 0 of a batch of fill.
@@ -172,8 +155,3 @@ class ClassificationTask:
     def report_sections(self, out: Path) -> list[Section]:
         """How much a vote over several draws of each test cloud changes, once there is one; then the pictures."""
         return [*vote_section(out / RESULT), *figure_sections(out)]
-
-
-def default_backbone() -> BackboneConfig:
-    """The backbone of a run from scratch that names none."""
-    return MODEL_PRESETS["small/transformer"]().backbone

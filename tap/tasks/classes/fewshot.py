@@ -13,10 +13,10 @@ from shards.stores.store import Location
 from tap.datasets import open_source
 from tap.errors import TapError
 from tap.loading.sampling import plain_errors
-from tap.tasks.classes.classification import resolve_backbone
 from tap.tasks.classes.classifier import ClassificationTask, Judged
 from tap.tasks.classes.fewshot_folds import FewShotConfig, Fold, drawn_fold, published_fold, published_folder
-from tap.tasks.classes.scores import RESULT, predict, write_result
+from tap.tasks.classes.scores import predict, write_result
+from tap.tasks.finetuning import RESULT, resolve_backbone
 from tap.tasks.seeds import write_summary
 from tap.tasks.split import check_backbone, check_enough
 from tap.training.checkpoint import has_checkpoint, load_weights, read_json

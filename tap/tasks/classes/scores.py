@@ -19,11 +19,10 @@ from tap.errors import TapError
 from tap.loading.collate import collate
 from tap.loading.samples import Samples
 from tap.loading.sampling import evaluation_batches, make_loader
+from tap.tasks.finetuning import RESULT
 from tap.tasks.split import check_label
 from tap.training.checkpoint import write_json
 from tap.training.train_config import TrainConfig
-
-RESULT = "result.json"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ import numpy as np
 from shards.stream import Address
 from tap.loading.samples import Samples
 from tap.loading.sampling import EVALUATION
-from tap.tasks.classes.scores import RESULT
+from tap.tasks.finetuning import RESULT
 from tap.tasks.parts.part_pictures import SegmentedShape, draw_parts
 from tap.tasks.parts.part_scores import PartScores
 from tap.training.checkpoint import read_json, write_json

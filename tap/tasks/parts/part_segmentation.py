@@ -10,22 +10,20 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from shards.stream import IntArray
 from tap.errors import TapError
 from tap.loading.collate import Batch
 from tap.loading.moves import move
 from tap.network.part_segmenter import PartSegmenter
-from tap.tasks.classes.classifier import IGNORED, default_backbone
+from tap.tasks.finetuning import IGNORED, FineTuneTask, default_backbone
 from tap.tasks.parts.part_config import PartSegConfig
 from tap.tasks.parts.part_data import PartData
 from tap.tasks.parts.part_results import part_sections
 from tap.tasks.parts.part_scores import part_table, predict_parts
-from tap.tasks.split import epoch_order
 from tap.training.report.sections import Section
 from tap.training.task import Metrics
 
 
-class PartSegTask:
+class PartSegTask(FineTuneTask):
     """Part segmentation as the loop sees it.
 
     Args:
@@ -41,21 +39,8 @@ class PartSegTask:
         self.classes = data.train.classes
         self.table = part_table(data.class_parts, len(data.part_names))  # (K, P)
         self.model: nn.Module = build_segmenter(config, len(data.part_names), len(self.classes))
-        self.train_data, self.num_train = data.train, len(data.train_indices)
         self.config, self._data = config, data
-        self._warmup = config.backbone_warmup_epochs if pretrained else 0.0
-
-    def order(self, epoch: int) -> IntArray:
-        """The data's order, without what was cut for validation."""
-        return epoch_order(self.train_data, self._data.train_indices, epoch)
-
-    def part_of(self, name: str) -> str:
-        """Backbone or head."""
-        return name.split(".")[0]
-
-    def rate_scale(self, part: str, epoch: float) -> float:
-        """A pre-trained backbone's rate rises from 0 during its warm-up."""
-        return min(1.0, epoch / self._warmup) if part == "backbone" and self._warmup else 1.0
+        super().__init__(config, data.train, data.train_indices, pretrained)
 
     def training_step(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Cross-entropy over all points and all parts, and the share of right points; both 0 of a batch of fill.

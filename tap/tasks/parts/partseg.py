@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from lightning.fabric import Fabric
 
 from shards.stores.store import Location
@@ -18,7 +17,7 @@ from tap.errors import TapError
 from tap.loading.collate import collate
 from tap.loading.samples import Samples
 from tap.loading.sampling import plain_errors
-from tap.tasks.classes.scores import RESULT
+from tap.tasks.finetuning import RESULT, score_checkpoints
 from tap.tasks.parts.part_config import PartSegConfig, with_normals
 from tap.tasks.parts.part_data import PartData, open_data, open_part_source, open_test, part_account
 from tap.tasks.parts.part_results import LABELS, PICTURE, draw_result, judged_split, write_labels, write_part_result
@@ -26,7 +25,7 @@ from tap.tasks.parts.part_scores import PartScores, checked_parts, predict_parts
 from tap.tasks.parts.part_segmentation import PartSegTask
 from tap.tasks.parts.partseg_init import Reinit, load_backbone, starting_backbone
 from tap.tasks.split import check_backbone
-from tap.training.checkpoint import find_checkpoint, has_checkpoint, load_record, load_weights, read_json
+from tap.training.checkpoint import find_checkpoint, has_checkpoint, load_record, read_json
 from tap.training.fabric import build_fabric
 from tap.training.machine import prepare_machine
 from tap.training.report import write_report
@@ -130,9 +129,16 @@ def _write_all(
     parts: dict[str, tuple[Samples, IntArray]] = {} if data.on_test else {"validation": data.validation}
     if test_data is not None:
         parts["test"] = (test_data, np.arange(len(test_data)))
-    scored = _score_all(task, out, parts, fabric)
-    judged = judged_split(scored)
     config, counts = task.config, facts["num_used"]
+
+    def judge() -> dict[str, PartScores]:
+        return {
+            name: predict_parts(task.model, samples, indices, config.train, fabric, task.table, alone=True)
+            for name, (samples, indices) in parts.items()
+        }
+
+    scored = score_checkpoints(task.model, out, fabric, judge)
+    judged = judged_split(scored)
     if config.data.on_error == "skip":
         facts["num_damaged"] = {name: counts[name] - len(found.index) for name, found in scored["last"].items()}
     facts |= {"num_classes": len(task.classes), "num_parts": task.table.shape[1], "num_points": config.data.num_points}
@@ -141,19 +147,3 @@ def _write_all(
     title = f"Parts of {judged} shapes, checkpoint of epoch {facts['best_epoch']}: category and IoU"
     draw_result(out / PICTURE, parts[judged][0], scored["best"][judged], data.class_parts, title)
     write_report(out, task)  # with the result in it
-
-
-def _score_all(
-    task: PartSegTask, out: Path, parts: dict[str, tuple[Samples, IntArray]], fabric: Fabric
-) -> dict[str, dict[str, PartScores]]:
-    """Checkpoint name -> split -> scores."""
-    scored: dict[str, dict[str, PartScores]] = {}
-    for checkpoint in ("last", "best"):
-        load_weights(task.model, out / checkpoint)
-        task.model.eval()
-        with torch.no_grad(), fabric.autocast():  # the precision in which the checkpoint was selected
-            scored[checkpoint] = {
-                name: predict_parts(task.model, data, indices, task.config.train, fabric, task.table, alone=True)
-                for name, (data, indices) in parts.items()
-            }
-    return scored

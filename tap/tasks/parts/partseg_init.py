@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tap.backbones import BackboneConfig
 from tap.errors import TapError
 from tap.interchange.folder import stored_backbone
-from tap.tasks.classes.classification import resolve_backbone
+from tap.tasks.finetuning import resolve_backbone
 from tap.training.checkpoint import MODEL, differences, find_checkpoint, load_record, load_tensors, load_weights, some
 
 Reinit = Literal["embedding"]
