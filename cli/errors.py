@@ -9,6 +9,7 @@ import typer
 from render.errors import RenderError
 from shards.errors import ShardError
 from tap.errors import TapError
+from tap.training import ranks
 
 EXPECTED = (RenderError, ShardError, TapError)
 FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
@@ -35,13 +36,17 @@ def reported(command: Callable[Parameters, None], stopped: str = STOPPED) -> Cal
             command(*args, **kwargs)
         except EXPECTED as error:
             _say(f"error: {' '.join(str(error).split())}", "red")
+            ranks.end(FAILED)
             raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
             _say(stopped, "yellow")
+            ranks.end(INTERRUPTED)
             raise typer.Exit(INTERRUPTED) from None
         except SystemExit as end:
             if end.code == TERMINATED:  # SIGTERM, as a cluster's scheduler sends it when time is up
                 _say(stopped, "yellow")
+            if isinstance(end.code, int):
+                ranks.end(end.code)
             raise
 
     return run

@@ -8,6 +8,7 @@ import atexit
 import contextlib
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -133,6 +134,19 @@ def one_fate() -> Iterator[None]:
         if told is not None:
             raise PeerError(told) from None
         raise error
+
+
+def end(code: int) -> None:
+    """Ends a process that has failed as one of several, after its exit handlers; does nothing in one that runs alone.
+
+    Threads of its process group may still hold tensors of the collective that the failure cut off. The interpreter must not be
+    taken down under them: they would abort the process with a line of their own (pytorch issue 190489).
+    """
+    if _fates:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def is_first_process() -> bool:

@@ -21,6 +21,7 @@ from tap.loading.sampling import plain_errors
 from tap.tasks.pretraining.pretrain import PretrainConfig, PretrainTask
 from tap.training.clock import Interrupts
 from tap.training.fabric import build_fabric
+from tap.training.ranks import end
 from tap.training.run import Run
 from tap.training.session import open_session
 from tap.training.step import take_step
@@ -81,7 +82,8 @@ def main() -> None:
         run(Path(sys.argv[1]), Path(sys.argv[2]), config, failing, kind)
     except Exception as error:
         os.write(1, f"ended with {type(error).__name__}: {error}\n".encode())  # at once: the other one writes too
-        sys.exit(1)
+        end(1)
+        sys.exit(2)  # the above ends a process of several
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def test_one_that_fails_ends_both_with_its_own_line(
     file = write_config(tmp_path / "config.json", config)
     process = start("tests.tap.ddp_gradients", shards, tmp_path / "run", file, rank, kind)
     output, _ = process.communicate(timeout=200)  # both: a process that stays would hold the pipe open
-    assert process.returncode != 0
+    assert process.returncode == 1
     lines = [line for line in output.splitlines() if line]
     own = [line for line in lines if "ended with PeerError" not in line]
     assert len(own) == 1, output

@@ -1,3 +1,4 @@
+import atexit
 import os
 from pathlib import Path
 
@@ -6,7 +7,16 @@ from lightning.fabric import Fabric
 
 from tap.errors import TapError
 from tap.training import ranks
-from tap.training.ranks import Fate, PeerError, is_first_process, join, num_launched, one_fate, speaks_for_its_machine
+from tap.training.ranks import (
+    Fate,
+    PeerError,
+    end,
+    is_first_process,
+    join,
+    num_launched,
+    one_fate,
+    speaks_for_its_machine,
+)
 
 CUT_OFF = "[pair.cc:537] Connection closed by peer [127.0.0.1]:9999. This may indicate a remote failure of gloo"
 
@@ -105,3 +115,16 @@ def test_a_process_that_does_not_notice_is_ended(two: tuple[Fate, Fate], monkeyp
     with pytest.raises(SystemExit):
         two[1]._watch(os.getppid())
     assert ended == [1]
+
+
+def test_one_of_several_that_has_failed_ends_after_its_exit_handlers(
+    two: tuple[Fate, Fate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[object] = []
+    monkeypatch.setattr(os, "_exit", happened.append)
+    monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: happened.append("handlers"))
+    end(130)
+    assert happened == ["handlers", 130]
+    monkeypatch.setattr(ranks, "_fates", [])
+    end(1)  # alone, it returns
+    assert happened == ["handlers", 130]
