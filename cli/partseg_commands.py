@@ -51,7 +51,7 @@ def partseg(
     read once, at the end.
     """
     partseg_run(
-        location, out, init, preset, config, settings or [], resume, reinit=reinit, select=select, num_seeds=seeds or 1,
+        location, out, init, preset, config, settings or [], resume, reinit=reinit, select=select, seeds=seeds,
         label_map=label_map, devices=devices, compile=compile_model,
     )  # fmt: skip
 
@@ -67,7 +67,7 @@ def partseg_run(
     *,
     reinit: str | None = None,
     select: str | None = None,
-    num_seeds: int = 1,
+    seeds: int | None = None,
     label_map: list[str] | None = None,
     devices: int | None = None,
     compile: bool = False,
@@ -84,7 +84,7 @@ def partseg_run(
         resume: go on.
         reinit: see `finetune_partseg`.
         select: validation or test.
-        num_seeds: runs.
+        seeds: runs with as many seeds, or None for one run.
         label_map: ``OLD=NEW`` names of classes.
         devices: processes, one device each.
         compile: compile the model.
@@ -112,7 +112,7 @@ def partseg_run(
             with TrainProgress(is_first_process()) as progress:
                 return finetune_partseg(location, folder, seeded, init, resume, progress, begun)
 
-        result = run(out, settings) if num_seeds == 1 else over_seeds(run, out, settings, num_seeds)
+        result = run(out, settings) if seeds is None else over_seeds(run, out, settings, seeds)
         if is_first_process():
             tell_parts(Console(highlight=False), result, out)
         return result

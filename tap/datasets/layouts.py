@@ -12,7 +12,7 @@ from tap.datasets.modelnet_text import ModelNet10Text, ModelNetText
 from tap.datasets.scanobjectnn import ObjectsOnly, ObjectsWithBackground, Perturbed
 from tap.datasets.shapenet_part import ShapeNetPart
 from tap.datasets.shard_source import ShardSource
-from tap.datasets.source import DatasetConfig, Source
+from tap.datasets.source import DatasetConfig, Source, local_path
 from tap.errors import TapError
 
 AUTO = "auto"
@@ -90,7 +90,7 @@ def recognised(location: Location) -> str:
         TapError: no folder, none of the layouts, or several.
         OSError: a folder on the way that cannot be looked into.
     """
-    root = Path(location).expanduser()
+    root = local_path(location)
     if not root.is_dir():
         raise TapError(f"{location}: no such folder; a data set is a folder with {_told()}")
     found = [name for name, layout in LAYOUTS.items() if layout.recognise(root)]

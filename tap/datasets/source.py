@@ -1,10 +1,13 @@
 """What a labelled data set offers a task, whatever it is stored as: classes, splits, and the samples of a split."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from shards.stores.store import Location
+from tap.errors import TapError
 from tap.loading.augment import AugmentConfig
 from tap.loading.data import DataConfig
 from tap.loading.samples import Samples
@@ -25,6 +28,18 @@ class DatasetConfig(BaseModel):
     up: UpAxis | None = Field(
         None, description="The up axis of its points, y or z; null takes that of the layout's public release."
     )
+
+
+def local_path(location: Location) -> Path:
+    """A path of this machine, with ``~`` and ``~user`` told as home folders, also where no shell has done it.
+
+    Raises:
+        TapError: there is no such user.
+    """
+    try:
+        return Path(location).expanduser()
+    except RuntimeError as error:
+        raise TapError(f"{location}: that home folder is not known; write the whole path") from error
 
 
 class Source(Protocol):

@@ -58,8 +58,18 @@ def read_run(path: Path) -> RunRow:
         path: run folder, finished or not; folder of several seeds; or a checkpoint folder.
 
     Raises:
-        TapError: it is none of these.
+        TapError: it is none of these, or its files are not what a run writes.
     """
+    try:
+        return _read_run(path)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise TapError(
+            f"{path}: its {CONFIG}, {RESULT} or {SUMMARY} is not what a run writes ({type(error).__name__}: {error}); "
+            "was it edited?"
+        ) from error
+
+
+def _read_run(path: Path) -> RunRow:
     if (path / MODEL).is_file() and (path.parent / CONFIG).is_file():
         path = path.parent  # a checkpoint stands for its run, where the result is
     several = _several(path)
@@ -77,7 +87,7 @@ def read_run(path: Path) -> RunRow:
     number = len((result or {}).get("runs", several))  # those that the numbers are of
     facts = {
         "run": path.resolve().name + (f" ({number} runs)" if several else ""),
-        **_settings(record, config, epochs),
+        **_settings(record, config, epochs, result or {}),
         "parameters": _parameters(folder),
         "state": _state(several, number, finished, "" if task == "probe" else f", epoch {done} of {epochs}"),
     }
@@ -119,7 +129,7 @@ def _epochs(folder: Path) -> int:
     return 0
 
 
-def _settings(record: Mapping[str, Any], config: Mapping[str, Any], epochs: int) -> Numbers:
+def _settings(record: Mapping[str, Any], config: Mapping[str, Any], epochs: int, result: Mapping[str, Any]) -> Numbers:
     model = config.get("model", config)
     backbone = model.get("backbone") if isinstance(model, Mapping) else None
     init = record.get("init")
@@ -136,7 +146,8 @@ def _settings(record: Mapping[str, Any], config: Mapping[str, Any], epochs: int)
         facts["start"] = "scratch" if init is None else Path(init).name
         facts["pre-training ratio"] = "" if init is None else _ratio(Path(init))
         if size in ("paper", "reference") and isinstance(backbone, Mapping):
-            name = data_name(record, data if isinstance(data, Mapping) else {})
+            known = data_name(record, data if isinstance(data, Mapping) else {})
+            name = folds_name(result) if task == "fewshot" else known
             facts["published"] = _told_published(task, name, str(backbone["name"]), init is not None)
     return facts
 
@@ -170,6 +181,15 @@ def data_name(record: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     if counts == (15, 581):
         return layout if layout.startswith("scanobjectnn/obj_") else ""
     return KNOWN_SETS.get(counts, "")
+
+
+def folds_name(result: Mapping[str, Any]) -> str:
+    """What `tap.results.published` calls the folds of a few-shot run, empty where they are not ModelNet40's published ones.
+
+    Args:
+        result: summary of the run.
+    """
+    return f"modelnet40-fewshot/{result['way']}way_{result['shot']}shot" if result.get("folds") == "published" else ""
 
 
 def _told_data(record: Mapping[str, Any], config: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from torch import nn
 from shards.stores.store import Location, is_url
 from tap.config import validated
 from tap.datasets import DatasetConfig
+from tap.datasets.source import local_path
 from tap.errors import TapError
 from tap.tasks.classes.classification_config import ClassificationConfig
 from tap.tasks.classes.classifier import build_classifier
@@ -107,4 +108,4 @@ def dataset_of(run: FinetunedRun, location: Location, wanted: DatasetConfig | No
 
 def absolute(location: Location) -> str:
     """A path without links and dots, or the URL as it is."""
-    return str(location) if is_url(location) else str(Path(location).expanduser().resolve())
+    return str(location) if is_url(location) else str(local_path(location).resolve())

@@ -8,7 +8,7 @@ from tap.errors import TapError
 from tap.network.model import build_model
 from tap.presets import MODEL_PRESETS
 from tap.results.comparison import Comparison, as_markdown, compare_runs
-from tap.results.comparison_runs import data_name, preset_of, read_run
+from tap.results.comparison_runs import data_name, folds_name, preset_of, read_run
 from tap.results.published import TABLES, published
 from tap.tasks.classes.classification import finetune_classification
 from tap.tasks.classes.classification_config import ClassificationConfig
@@ -112,6 +112,32 @@ def test_sets_are_known_by_their_counts() -> None:
     assert data_name({}, account(15, 581)) == ""  # OBJ_BG or OBJ_ONLY
     assert data_name(layout, account(15, 581)) == "scanobjectnn/obj_only"
     assert data_name(layout, account(3, 6)) == ""
+
+
+def test_published_folds_are_known_and_others_are_not() -> None:
+    assert folds_name({"way": 5, "shot": 20, "folds": "published"}) == "modelnet40-fewshot/5way_20shot"
+    assert folds_name({"way": 5, "shot": 20, "folds": "drawn with seed 0"}) == ""
+    assert [value for _, _, value in published("fewshot", "modelnet40-fewshot/5way_20shot", "transformer", True)] == [
+        97.8
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", '{"format_version": 1, "task": "classification", "config": {"train": 3}}'),
+        ("config.json", '{"format_version": 1, "task": "classification", "config": {"train": {"epochs": "many"}}}'),
+        ("result.json", '{"test": [1, 2]}'),
+        ("result.json", '{"test": {"best": {"accuracy": "good"}}}'),
+        ("result.json", "[]"),
+    ],
+)
+def test_a_file_that_no_run_wrote_is_one_line(file: str, content: str, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    write_json(run / "result.json", {"test": {"best": {"accuracy": 0.5}}})
+    (run / file).write_text(content.replace('"format_version": 1', f'"format_version": {FORMAT_VERSION}'))
+    with pytest.raises(TapError, match=r"run.*\.json"):
+        read_run(run)
 
 
 def test_a_preset_is_known_whatever_its_inputs() -> None:

@@ -12,6 +12,7 @@ from shards.stream import Address, IntArray
 from tap.datasets import Source
 from tap.datasets.clouds import CloudData
 from tap.datasets.fewshot import draw_fold, load_fold
+from tap.datasets.source import local_path
 from tap.errors import TapError
 from tap.loading.collate import Item
 from tap.loading.samples import UNLABELLED, Samples
@@ -96,7 +97,7 @@ def published_folder(location: Location, config: FewShotConfig) -> Path | None:
     """
     if is_url(location):
         return None
-    root, name = Path(location).expanduser(), f"{config.way}way_{config.shot}shot"
+    root, name = local_path(location), f"{config.way}way_{config.shot}shot"
     for folder in (root, root / name):
         if folder.name == name and (folder / "0.pkl").is_file():
             missing = [number for number in range(config.num_folds) if not (folder / f"{number}.pkl").is_file()]

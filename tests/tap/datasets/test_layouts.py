@@ -190,3 +190,8 @@ def test_many_splits_are_counted_in_a_message(tmp_path: Path) -> None:
     source = open_source(tmp_path, DatasetConfig(layout="folder"))
     with pytest.raises(TapError, match=r"has no split 'train'; it has part00, .*part07 and 3 more$"):
         source.open("train", DataConfig(), 0)
+
+
+def test_a_home_of_nobody_is_one_line() -> None:
+    with pytest.raises(TapError, match=r"^~no-such-user/data: that home folder is not known; write the whole path"):
+        open_source("~no-such-user/data", DatasetConfig())
