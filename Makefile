@@ -12,8 +12,9 @@ export MPLBACKEND := Agg
 demo: install compiled
 	$(BIN)/tap demo --out $(DEMO)
 
+# Files in turn on up to four processes with one thread each: most tests wait or use one core.
 test: install compiled
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --numprocesses logical --maxprocesses 4 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .
