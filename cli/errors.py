@@ -43,7 +43,7 @@ def reported(command: Callable[Parameters, None], stopped: str = STOPPED) -> Cal
             ranks.end(INTERRUPTED)
             raise typer.Exit(INTERRUPTED) from None
         except SystemExit as end:
-            if end.code == TERMINATED:  # SIGTERM, as a cluster's scheduler sends it when time is up
+            if end.code == TERMINATED and ranks.is_first_process():  # SIGTERM: a cluster's scheduler, when time is up
                 _say(stopped, "yellow")
             if isinstance(end.code, int):
                 ranks.end(end.code)

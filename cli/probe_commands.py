@@ -27,6 +27,13 @@ def probe(
         Path, typer.Option(callback=on_this_machine, help="Folder for config and result.", show_default=False)
     ],
     init: Annotated[Path | None, Init] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="SIZE/BACKBONE of random weights, as of `tap pretrain`.  (default: small/transformer)",
+            show_default=False,
+        ),
+    ] = None,
     layout: Layout = None,
     label_map: LabelMap = None,
     config: Config = None,
@@ -34,16 +41,23 @@ def probe(
 ) -> None:
     """Fit a linear SVM to frozen features and tell its accuracy; without --init, those of random weights.
 
+    What pre-training brings is --init RUN against the --preset of that run.
+
     C is chosen on cuts of train; test is read once, at the end.
     """
     from rich.console import Console
 
+    from cli.progress import TrainProgress
+    from cli.train_command import named_preset
     from tap.config import configured
+    from tap.presets import MODEL_PRESETS
     from tap.probing.probe import ProbeConfig
     from tap.probing.probe import probe as probed
 
-    wanted = with_dataset(configured(ProbeConfig(), config, settings or []), layout, label_map)
-    result = probed(dataset, out, wanted, init)
+    backbone = None if preset is None else named_preset(MODEL_PRESETS, preset).backbone
+    wanted = configured(ProbeConfig(backbone=backbone), config, settings or [])
+    with TrainProgress(True) as progress:
+        result = probed(dataset, out, with_dataset(wanted, layout, label_map), init, progress)
     console = Console(highlight=False)
     chosen = f"C {result['penalty']:g}, chosen on {result['selected_on']}"
     console.print(f"validation accuracy {result['validation']['accuracy']:.1%} ({chosen})", soft_wrap=True)

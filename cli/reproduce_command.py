@@ -43,6 +43,9 @@ def reproduce_table(table: str, data: Path, runs: Path, size: Size, run: bool, o
     if run:
         states = run_steps(steps, _run, console.print)
         succeeded = not any(state.startswith("failed") for state in states.values())
+        done = sum(state == FINISHED for state in states.values())
+        hint = "" if done or data.is_dir() else f"; {data} is no folder, --data names that of the data sets"
+        console.print(f"{done} of {len(steps)} runs of {table} are finished{hint}")
     else:
         for step in steps:
             state = state_of(step)

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from tap.errors import TapError
 
+MOST_TOLD = 8
+
 
 def match_classes(
     where: str, found: Sequence[str], label_map: Mapping[str, str], wanted: Sequence[str] | None = None
@@ -30,11 +32,17 @@ def match_classes(
             raise TapError(f"{where}: --label-map names the class {name!r}, which is not there{hint}")
     counted = [label_map.get(name, name) for name in found]
     classes = tuple(dict.fromkeys(counted)) if wanted is None else tuple(wanted)
-    for name, meant in zip(found, counted, strict=True):
-        if meant not in classes:
-            alike = difflib.get_close_matches(meant, classes, n=1, cutoff=0.0)[0]
-            raise TapError(
-                f"{where}: the class {meant!r} is unknown to the model; say what it is with --label-map, for example "
-                f"--label-map {name}={alike}"
-            )
+    unknown = [(name, meant) for name, meant in zip(found, counted, strict=True) if meant not in classes]
+    if unknown:
+        missing = [
+            name for name in classes if name not in counted
+        ] or classes  # what it is called here is likely one of these
+        name, meant = unknown[0]
+        alike = difflib.get_close_matches(meant, missing, n=1, cutoff=0.0)[0]
+        told = ", ".join(repr(meant) for _, meant in unknown[:MOST_TOLD])
+        more = f" and {len(unknown) - MOST_TOLD} more" if len(unknown) > MOST_TOLD else ""
+        raise TapError(
+            f"{where}: {f'the class {told} is' if len(unknown) == 1 else f'the classes {told}{more} are'} unknown to the "
+            f"model; say what each is with --label-map, for example --label-map {name}={alike}"
+        )
     return classes, {name: classes.index(meant) for name, meant in zip(found, counted, strict=True)}

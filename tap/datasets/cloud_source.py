@@ -8,7 +8,7 @@ from typing import ClassVar
 from shards.stores.store import Location, is_url
 from tap.datasets.classes import match_classes
 from tap.datasets.clouds import CloudData, CloudSet
-from tap.datasets.source import DatasetConfig, UpAxis, local_path
+from tap.datasets.source import DatasetConfig, UpAxis, local_path, no_folder
 from tap.errors import TapError
 from tap.loading.augment import AugmentConfig
 from tap.loading.data import DataConfig
@@ -114,7 +114,7 @@ class CloudSource(abc.ABC):
             raise TapError(f"{location}: layout {self.layout} is read from a folder of this machine; download it first")
         root = local_path(location)
         if not root.is_dir():
-            raise TapError(f"{location}: no such folder; layout {self.layout} has {self.marks} in it; {self.obtain}")
+            raise TapError(f"{location}: {no_folder(root)}; layout {self.layout} has {self.marks} in it; {self.obtain}")
         return root
 
 

@@ -12,7 +12,7 @@ from tap.datasets.modelnet_text import ModelNet10Text, ModelNetText
 from tap.datasets.scanobjectnn import ObjectsOnly, ObjectsWithBackground, Perturbed
 from tap.datasets.shapenet_part import ShapeNetPart
 from tap.datasets.shard_source import ShardSource
-from tap.datasets.source import DatasetConfig, Source, local_path
+from tap.datasets.source import DatasetConfig, Source, local_path, no_folder
 from tap.errors import TapError
 
 AUTO = "auto"
@@ -92,7 +92,7 @@ def recognised(location: Location) -> str:
     """
     root = local_path(location)
     if not root.is_dir():
-        raise TapError(f"{location}: no such folder; a data set is a folder with {_told()}")
+        raise TapError(f"{location}: {no_folder(root)}; a data set is a folder with {_told()}")
     found = [name for name, layout in LAYOUTS.items() if layout.recognise(root)]
     if len(found) == 1:
         return found[0]

@@ -42,6 +42,11 @@ def local_path(location: Location) -> Path:
         raise TapError(f"{location}: that home folder is not known; write the whole path") from error
 
 
+def no_folder(root: Path) -> str:
+    """Why a path that is no folder is none, for a message."""
+    return "is a file" if root.exists() else "no such folder"
+
+
 class Source(Protocol):
     """A data set.
 

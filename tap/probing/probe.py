@@ -112,10 +112,11 @@ def probe(
     open_run(out, "probe", config, account, False, facts)
     fabric = build_fabric(config.train.accelerator, 1, config.train.precision)
     backbone.to(fabric.device)
-    progress.on_message(f"{len(members)} samples; features of {init or 'random weights'}")
+    progress.on_message(f"{len(members)} samples; features of {chosen.name}, {init or 'random weights'}")
     if init is None:
         calibrate_norms(backbone, data, members, config.train, fabric)
     features = embed(backbone, data, members, config.pooling, config.train, fabric).of(members)
+    progress.on_message(f"fitting SVMs to {features.vectors.shape[1]} channels")
     accuracies = cut_accuracies(features.vectors, labels, config)
     penalty = max(accuracies, key=lambda value: (accuracies[value], -value))  # of equals the smoother one
     svm = fit_svm(features.vectors, labels, penalty)

@@ -57,7 +57,18 @@ def markdown_row(cells: Sequence[str]) -> str:
 
 def _table(task: str, rows: Sequence[RunRow]) -> Comparison:
     measured = dict.fromkeys(name for row in rows for name in row.measured)
-    names = (*SHARED, *measured, *CLOSING)
-    cells = [{**row.facts, **row.measured} for row in rows]
+    names = (*SHARED, *_differing(rows), *measured, *CLOSING)
+    cells = [{**row.settings, **row.facts, **row.measured} for row in rows]
     shown = tuple(name for name in names if any(cell.get(name) for cell in cells))
     return Comparison(task, shown, tuple(tuple(cell.get(name, "") for name in shown) for cell in cells))
+
+
+def _differing(rows: Sequence[RunRow]) -> list[str]:
+    """Keys of settings that are not the same in all runs; those of a backbone only where all have the same one."""
+    same_backbone = len({row.facts["backbone"].partition(" ")[0] for row in rows}) == 1
+    keys = dict.fromkeys(key for row in rows for key in row.settings)
+    return [
+        key
+        for key in keys
+        if len({row.settings.get(key) for row in rows}) > 1 and (same_backbone or "backbone.settings" not in key)
+    ]

@@ -1,8 +1,9 @@
 """One run as a row of a comparison: its settings and numbers, read from its folder without its weights."""
 
 import dataclasses
+import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,12 @@ KNOWN_SETS = {
     (16, 2874): "shapenetpart",
 }
 """Classes and test samples to data set."""
+TOLD_ELSEWHERE = (
+    "train.epochs", "train.seed", "train.num_workers", "train.log_every", "train.eval_every", "train.save_every",
+    "train.trackers", "train.accelerator", "train.devices", "train.compile", "train.ops", "data.cache", "dataset.layout",
+    "backbone.name", "model.backbone.name", "way", "shot", "num_folds", "figures", "select", "split_seed",
+)  # fmt: skip
+"""Settings that stand in another column, or that change no number but by chance."""
 Numbers = dict[str, str]
 
 
@@ -44,11 +51,13 @@ class RunRow:
         task: what it learns.
         facts: column to text: what it is.
         measured: column to text: measured numbers alone, empty where it is not finished.
+        settings: dotted key of the config to text, of those that numbers may depend on and no fact tells.
     """
 
     task: str
     facts: Numbers
     measured: Numbers
+    settings: Numbers = dataclasses.field(default_factory=dict)
 
 
 def read_run(path: Path) -> RunRow:
@@ -85,8 +94,9 @@ def _read_run(path: Path) -> RunRow:
     result = None if task == "pretrain" else _result(path, bool(several))
     finished = done >= epochs if task == "pretrain" else result is not None
     number = len((result or {}).get("runs", several))  # those that the numbers are of
+    parts = "folds" if task == "fewshot" else "runs"
     facts = {
-        "run": path.resolve().name + (f" ({number} runs)" if several else ""),
+        "run": path.resolve().name + (f" ({number} {parts})" if several else ""),
         **_settings(record, config, epochs, result or {}),
         "parameters": _parameters(folder),
         "state": _state(several, number, finished, "" if task == "probe" else f", epoch {done} of {epochs}"),
@@ -95,7 +105,17 @@ def _read_run(path: Path) -> RunRow:
     if finished:
         facts["selected on"] = "" if result is None else str(result.get("selected_on", ""))
         measured = MEASURED.get(task, _of_any)(result or {}, folder)
-    return RunRow(task, facts, measured)
+    settings = {key: text for key, text in _flat(config, "") if not key.startswith(TOLD_ELSEWHERE)}
+    return RunRow(task, facts, measured, settings)
+
+
+def _flat(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Dotted keys of nested settings, and their values as text."""
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from _flat(inner, f"{key}.{name}" if key else str(name))
+    else:
+        yield key, json.dumps(value).strip('"')
 
 
 def _state(several: list[Path], number: int, finished: bool, place: str) -> str:
@@ -197,7 +217,8 @@ def _told_data(record: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     name = folder_name(str(location)) if location else ""
     used = record.get("num_used") or record.get("data", {}).get("num_samples", {})
     counts = ", ".join(f"{number} {part}" for part, number in used.items())
-    return " ".join(part for part in (name, f"as {layout}" if layout != "auto" else "", f"({counts})") if part)
+    folds = f"{config['way']}-way {config['shot']}-shot" if record.get("task") == "fewshot" else ""
+    return " ".join(part for part in (name, f"as {layout}" if layout != "auto" else "", folds, f"({counts})") if part)
 
 
 def _told_published(task: str, data: str, backbone: str, pretrained: bool) -> str:

@@ -14,6 +14,7 @@ from tap.errors import TapError
 from tap.results.evaluation_files import EVALUATION
 from tap.results.evaluation_run import EvaluationOptions, FinetunedRun, dataset_of
 from tap.tasks.parts.part_config import PartSegConfig
+from tap.tasks.parts.part_data import open_part_source
 from tap.tasks.parts.part_results import LABELS, PICTURE, draw_result, write_labels
 from tap.tasks.parts.part_scores import part_table, predict_parts
 from tap.tasks.parts.part_segmentation import build_segmenter
@@ -32,10 +33,9 @@ def evaluate_partseg(
     if options.votes:
         raise TapError("--votes: part segmentation is scored in a single pass; leave it out")
     names, class_parts = parts_of(run)
-    source = open_source(location, dataset_of(run, location, options.dataset), classes=run.classes)
-    found = getattr(source, "part_names", None)
-    if found is None:
-        raise TapError(f"{location}: a set of layout {source.layout} has no part labels; give one that has")
+    dataset = dataset_of(run, location, options.dataset)
+    found = open_part_source(location, dataset).part_names  # first: where there are none, no class names would help
+    source = open_source(location, dataset, classes=run.classes)
     if tuple(found) != names:
         raise TapError(f"{location}: its {len(found)} parts are not the {len(names)} of the run, in the same order")
     model, config = load_segmenter(run)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from shards.errors import ShardError
-from tap.datasets import DatasetConfig, open_source
+from tap.datasets import LAYOUTS, DatasetConfig, open_source
 from tap.errors import TapError
 from tap.results.comparison import markdown_row
 from tap.results.comparison_runs import read_run
@@ -149,7 +149,8 @@ def _is_finished(step: Step) -> bool:
 def _missing(step: Step) -> str:
     """Why the data of a step cannot be read; empty where they can."""
     if not step.data.exists():
-        return f"{step.data} is not there"
+        obtain = f"; {LAYOUTS[step.layout].obtain}" if step.layout in LAYOUTS else ""
+        return f"{step.data} is not there{obtain}"
     if not step.layout:
         return ""
     try:

@@ -82,6 +82,9 @@ def find_checkpoint(path: Path, name: str = "last") -> Path:
     runs = sorted({file.parts[-3] for file in path.glob(f"*/*/{MODEL}")})  # of several seeds or folds
     if runs:
         raise TapError(f"{path}: holds {len(runs)} runs; name one of them, such as {path / runs[0]}")
+    other = "last" if name == "best" else "best"
+    if (path / other / MODEL).is_file():
+        raise TapError(f"{path}: has only the checkpoint {other!r}; name that one, or let the run go on with --resume")
     raise TapError(f"{path}: {reason}; give the --out folder of a run that has saved a checkpoint")
 
 

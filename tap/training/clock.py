@@ -1,4 +1,4 @@
-"""Time of a training loop: how fast it goes, how long it waits for data, and when Ctrl-C may interrupt it."""
+"""Time of a training loop: how fast it goes, how long it waits for data, and when Ctrl-C or SIGTERM may interrupt it."""
 
 import contextlib
 import signal
@@ -63,6 +63,37 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.noted = self.agreed = False
+
+
+@contextlib.contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Inside, SIGTERM does what Ctrl-C would, and what is interrupted ends as SystemExit(143).
+
+    A cluster's scheduler sends it when time is up. A handler that the program has set itself stays.
+    """
+    on_main = threading.current_thread() is threading.main_thread()
+    if not on_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    arrived: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        arrived.append(number)
+        handler = signal.getsignal(signal.SIGINT)  # of the moment: it may hold back
+        if callable(handler):
+            handler(signal.SIGINT, frame)
+        else:  # ignored, as in a job in the background
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        if arrived:
+            raise SystemExit(128 + signal.SIGTERM) from None
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

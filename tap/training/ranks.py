@@ -123,7 +123,7 @@ def one_fate() -> Iterator[None]:
             raise
         cut_off = isinstance(error, RuntimeError) and any(sign in str(error) for sign in CUT_OFF)
         told = _fates[0].first_error(CLAIM_SECONDS if cut_off else 0.0)
-        if isinstance(error, KeyboardInterrupt):
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
             _fates[0].claim(error)
             raise
         if told is None and cut_off:

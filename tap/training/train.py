@@ -15,7 +15,7 @@ import torch
 from lightning.fabric import Fabric
 
 from tap.training import checkpoint
-from tap.training.clock import deferred_interrupt, noted_interrupts
+from tap.training.clock import deferred_interrupt, noted_interrupts, terminated_as_interrupted
 from tap.training.compiling import plain_compiler_errors
 from tap.training.optim import flatten_state
 from tap.training.position import Position
@@ -47,8 +47,13 @@ def fit(fabric: Fabric, task: Task, config: TrainConfig, run: Run, progress: Pro
     Raises:
         TapError: a loss or gradient that is not finite (the last good checkpoint stays), bad data, a full disk.
         KeyboardInterrupt: after ``last`` was saved at the step that was reached; on all processes the same step.
+        SystemExit: the same after SIGTERM, with code 143.
     """
-    with noted_interrupts(fabric.world_size > 1) as interrupts, plain_compiler_errors(config.compile):
+    with (
+        terminated_as_interrupted(),
+        noted_interrupts(fabric.world_size > 1) as interrupts,
+        plain_compiler_errors(config.compile),
+    ):
         session = open_session(fabric, task, config, run, progress, interrupts)
         position = session.position
         try:

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from tap.presets import MODEL_PRESETS
 
 QUICK = ("--set", "data.num_points=256", "--set", "train.batch_size=4")
 
@@ -33,6 +34,19 @@ def test_a_probe_of_random_weights_tells_its_accuracies_and_keeps_them(shards: P
     )
     assert f"test accuracy {result['test']['accuracy']:.1%}" in done.output
     assert result["init"] is None
+    assert "features of transformer, random weights" in done.output
+
+
+def test_random_weights_are_of_the_backbone_that_is_named(shards: Path, tmp_path: Path) -> None:
+    few = (*QUICK, "--set", "num_cuts=1", "--set", "penalties=[0.1]")
+    done = invoke("probe", shards, "--out", tmp_path / "probe", "--preset", "small/pointnet2", *few)
+    assert done.exit_code == 0, done.output
+    assert "features of pointnet2, random weights" in done.output
+    backbone = json.loads((tmp_path / "probe" / "config.json").read_text())["config"]["backbone"]
+    assert backbone == MODEL_PRESETS["small/pointnet2"]().backbone.model_dump(mode="json")
+    wrong = invoke("probe", shards, "--out", tmp_path / "wrong", "--preset", "small/pointnet")
+    assert wrong.exit_code == 1
+    assert "preset 'small/pointnet' is unknown; the nearest is 'small/pointnet2'" in wrong.output
 
 
 def test_features_of_one_split_become_a_file(shards: Path, tmp_path: Path) -> None:

@@ -92,6 +92,10 @@ def test_commands_of_a_table_are_listed(tmp_path: Path) -> None:
     assert f"{tmp_path}/ShapeNetPart is not there" in done.stdout
     ran = invoke("reproduce", "table3", "--data", tmp_path, "--run")
     assert ran.exit_code == 0, ran.output  # nothing could run, and nothing failed
+    assert "0 of 3 runs of table3 are finished" in ran.stdout
+    assert "is no folder" not in ran.stdout
+    nowhere = invoke("reproduce", "table3", "--data", tmp_path / "nowhere", "--run").stdout
+    assert f"are finished; {tmp_path / 'nowhere'} is no folder, --data names that of the data sets" in nowhere
     assert "| PointMLP + TAP | class mIoU | 85.2 |  |  |  |" in ran.stdout
     scenes = invoke("reproduce", "table5", "--run")
     assert "nothing of table5 can be run: scene-level tasks are not there yet" in scenes.stdout

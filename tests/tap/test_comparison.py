@@ -217,6 +217,22 @@ def test_validation_numbers_are_called_so(tmp_path: Path) -> None:
     }
 
 
+def test_settings_that_differ_are_told(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / name) for name in ("a", "b")]
+    assert not any("." in column for column in compare_runs(runs)[0].columns)
+    record = read_json(runs[1] / "config.json")
+    record["config"]["data"]["num_points"] = 512
+    record["config"]["backbone"]["settings"]["embed_channels"] = 32
+    record["config"]["train"]["num_workers"] = 3
+    write_json(runs[1] / "config.json", record)
+    columns = compare_runs(runs)[0].columns
+    assert [column for column in columns if "." in column] == ["backbone.settings.embed_channels", "data.num_points"]
+    assert [row[columns.index("data.num_points")] for row in compare_runs(runs)[0].rows] == ["1024", "512"]
+    record["config"]["backbone"]["name"] = "dgcnn"
+    write_json(runs[1] / "config.json", record)
+    assert [column for column in compare_runs(runs)[0].columns if "." in column] == ["data.num_points"]
+
+
 def test_markdown_keeps_its_columns() -> None:
     text = as_markdown([Comparison("classification", ("run", "accuracy"), (("a|b", "1"), ("c\nd", "")))])
     assert text == "## classification\n\n| run | accuracy |\n| --- | --- |\n| a\\|b | 1 |\n| c d |  |\n"

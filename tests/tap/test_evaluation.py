@@ -123,7 +123,7 @@ def test_the_set_of_the_run_is_read_as_the_run_read_it(
     assert result["classes"] == ["round", "square"]
     assert result["numbers"]["single"] == finished["test"]["best"]
     copy = shutil.copytree(shards, tmp_path / "copy")
-    with pytest.raises(TapError, match="the class 'ball' is unknown to the model"):
+    with pytest.raises(TapError, match="the classes 'ball', 'box', 'rod' are unknown to the model"):
         evaluate(out, copy)
     same = evaluate(out, copy, options(tmp_path / "mapped", dataset=DatasetConfig(label_map=names)))
     assert same["numbers"] == result["numbers"]

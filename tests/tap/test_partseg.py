@@ -144,7 +144,7 @@ def test_the_cut_follows_its_own_seed(parts: Path, config: PartSegConfig) -> Non
     cuts = []
     for change in (["train.seed=1"], ["train.seed=1", "split_seed=0"], ["train.seed=0"]):
         changed = apply_overrides(config, ["val_split=null", "validation_share=0.5", *change])
-        cuts.append(open_data(open_part_source(parts, changed), changed, None).validation[1].tolist())
+        cuts.append(open_data(open_part_source(parts, changed.dataset), changed, None).validation[1].tolist())
     assert cuts[1] == cuts[2] != cuts[0]
 
 
@@ -190,7 +190,7 @@ def test_a_wrong_part_names_the_shape(parts: Path, config: PartSegConfig) -> Non
 
 
 def test_samples_that_only_fill_up_do_not_count(parts: Path, config: PartSegConfig) -> None:
-    data = open_data(open_part_source(parts, config), config, None)
+    data = open_data(open_part_source(parts, config.dataset), config, None)
     task = PartSegTask(config, data, False)
     task.model.eval()  # of batch norm fill is a part
     items = [data.train[Address(0, index, valid=index < 2)] for index in range(4)]

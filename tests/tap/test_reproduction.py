@@ -128,7 +128,7 @@ def test_a_step_says_why_it_cannot_run(root: Path, tmp_path: Path) -> None:
     scratch, tap = (cell.step for cell in planner.cells("table1") if cell.column.name == "OBJ_BG")
     assert (state_of(scratch), state_of(tap)) == (READY, READY)
     part, _ = steps_of(planner.cells("table3"))[:2]
-    assert state_of(part) == f"{root}/ShapeNetPart is not there"
+    assert state_of(part).startswith(f"{root}/ShapeNetPart is not there; get shapenetcore_partanno")
     elsewhere = Planner(tmp_path / "elsewhere", tmp_path / "runs").cells("table1")
     tap = next(cell.step for cell in elsewhere if cell.row.pretrained)
     assert state_of(tap) == f"its pre-training cannot run: {tmp_path}/elsewhere/ShapeNet55 is not there"

@@ -136,6 +136,23 @@ def test_ctrl_c_in_a_step_waits_for_its_end(shards: Path, tmp_path: Path, pretra
     assert done
 
 
+@pytest.mark.parametrize("ctrl_c", [signal.default_int_handler, signal.SIG_IGN])  # ignored in a job in the background
+def test_sigterm_saves_as_ctrl_c_does(
+    ctrl_c: Any, shards: Path, tmp_path: Path, pretrain_config: PretrainConfig, unbroken: Path
+) -> None:
+    before = signal.signal(signal.SIGINT, ctrl_c)
+    try:
+        with pytest.raises(SystemExit) as end:
+            pretrain(shards, tmp_path, pretrain_config, progress=At(4, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert end.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert load_state(tmp_path / "last")["step"] == 4
+    pretrain(shards, tmp_path, pretrain_config, resume=True)
+    same_run(unbroken, tmp_path)
+
+
 def test_the_run_folder_explains_itself(unbroken: Path) -> None:
     names = {path.name for path in unbroken.iterdir()}
     assert names == {

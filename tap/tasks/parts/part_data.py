@@ -10,7 +10,7 @@ import numpy as np
 
 from shards.stores.store import Location
 from shards.stream import IntArray
-from tap.datasets import Source, open_source
+from tap.datasets import DatasetConfig, Source, open_source
 from tap.datasets.source import PartSource
 from tap.errors import TapError
 from tap.loading.samples import Samples
@@ -41,13 +41,13 @@ class PartData:
     on_test: bool = False
 
 
-def open_part_source(location: Location, config: PartSegConfig) -> PartSource:
+def open_part_source(location: Location, config: DatasetConfig) -> PartSource:
     """The set, which must know parts.
 
     Raises:
         TapError: no such set, or it has no part labels.
     """
-    source = open_source(location, config.dataset)
+    source = open_source(location, config)
     if not (hasattr(source, "part_names") and hasattr(source, "class_parts")):
         raise TapError(
             f"{location}: a set of layout {source.layout} has no part labels; part segmentation takes one in the layout of "

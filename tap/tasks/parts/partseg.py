@@ -71,7 +71,7 @@ def finetune_partseg(
     config = with_normals(config.model_copy(update={"backbone": starting_backbone(config.backbone, init)}))
     continued = resume and has_checkpoint(out)
     finished = continued and (out / RESULT).exists()
-    source = open_part_source(location, config)
+    source = open_part_source(location, config.dataset)
     test_data = None if finished and config.select != "test" else open_test(source, config)
     data = open_data(source, config, test_data)
     prepare_machine(config.train)

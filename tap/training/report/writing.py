@@ -95,7 +95,7 @@ def _summary(record: Mapping[str, Any], task: Task | None) -> str:
     parts.append(f"backbone {backbone.get('name', 'of the run that it started from')}")
     if task is not None:
         parts.append(f"{sum(value.numel() for value in task.model.parameters()) / 1e6:.2f} M parameters")
-    counts = record.get("data", {}).get("num_samples") or {}
+    counts = record.get("num_used") or record.get("data", {}).get("num_samples") or {}
     parts.append(
         ", ".join(f"{number:,} {split}" for split, number in sorted(counts.items(), reverse=True)) + " samples"
     )

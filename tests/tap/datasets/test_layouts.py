@@ -192,6 +192,13 @@ def test_many_splits_are_counted_in_a_message(tmp_path: Path) -> None:
         source.open("train", DataConfig(), 0)
 
 
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for layout in ("auto", "modelnet40-h5"):
+        with pytest.raises(TapError, match="file: is a file; "):
+            open_source(tmp_path / "file", DatasetConfig(layout=layout))
+
+
 def test_a_home_of_nobody_is_one_line() -> None:
     with pytest.raises(TapError, match=r"^~no-such-user/data: that home folder is not known; write the whole path"):
         open_source("~no-such-user/data", DatasetConfig())
