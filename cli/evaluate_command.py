@@ -22,6 +22,12 @@ def evaluate_run(run: Path, data: Location, options: EvaluationOptions) -> dict[
     what = f"{options.checkpoint} checkpoint (epoch {result['epoch']}) of {run}"
     line = f"{what} on {result['num_samples']} samples of {data}, {options.split}{damaged}"
     console.print(escape(line), soft_wrap=True)
+    if result["seen_in_training"]:
+        console.print(
+            "this is the split that the run was trained on: its numbers say nothing of other samples", soft_wrap=True
+        )
+    if not result["run_finished"]:
+        console.print("the run is not finished; it goes on with --resume", soft_wrap=True)
     console.print(f"results {escape(result['out'])}", soft_wrap=True)
     return result
 

@@ -11,6 +11,7 @@ from tap.results.evaluation_classes import evaluate_classification
 from tap.results.evaluation_files import check_same_evaluation
 from tap.results.evaluation_parts import evaluate_partseg
 from tap.results.evaluation_run import EvaluationOptions, FinetunedRun, absolute, dataset_of, open_finetuned
+from tap.tasks.finetuning import RESULT
 from tap.training.checkpoint import load_state
 
 __all__ = ["EVALUATORS", "EvaluationOptions", "evaluate"]
@@ -27,8 +28,9 @@ def evaluate(run: Path, location: Location, options: EvaluationOptions | None = 
 
     Returns:
         What ``evaluation.json`` holds: what was evaluated on what (``identity``), ``out``, ``task``, ``epoch`` of the
-        checkpoint, ``num_samples``, ``num_damaged``, ``numbers`` of a ``single`` pass and, with votes, of the ``vote``, and
-        per class or category a row of ``per_class``.
+        checkpoint, ``run_finished``, ``seen_in_training`` (the split is the one that the run was trained on), ``num_samples``,
+        ``num_damaged``, ``numbers`` of a ``single`` pass and, with votes, of the ``vote``, and per class or category a row of
+        ``per_class``.
 
     Raises:
         TapError: no such run or data set, classes that the run does not know, a folder that holds another evaluation.
@@ -48,6 +50,8 @@ def evaluate(run: Path, location: Location, options: EvaluationOptions | None = 
         "run": str(finetuned.path),
         "out": str(out),
         "epoch": state.get("best_epoch" if finetuned.checkpoint.name == "best" else "epoch"),
+        "run_finished": (_run_folder(finetuned) / RESULT).is_file(),
+        "seen_in_training": _is_seen(finetuned, location, options.split),
     }
     return evaluator(finetuned, location, options, out, facts)
 
@@ -58,6 +62,12 @@ EVALUATORS = {"classification": evaluate_classification, "partseg": evaluate_par
 
 def _run_folder(run: FinetunedRun) -> Path:
     return run.path.parent if run.path == run.checkpoint else run.path
+
+
+def _is_seen(run: FinetunedRun, location: Location, split: str) -> bool:
+    """Whether a split is the one that the run was trained on."""
+    same = absolute(location) == absolute(str(run.record.get("shards")))
+    return same and split == run.record.get("config", {}).get("train_split")
 
 
 def _identity(run: FinetunedRun, location: Location, options: EvaluationOptions) -> dict[str, Any]:

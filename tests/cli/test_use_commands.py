@@ -207,6 +207,8 @@ def test_evaluation_is_told_and_written(uses: typer.Typer, run: Path, tmp_path: 
         assert f"{result['numbers'][way]['class_mean_accuracy']:.1%}" in done.stdout
     assert "vote of 2 draws" in done.stdout
     assert f"best checkpoint (epoch 7) of {run} on 4 samples of {tmp_path / 'set'}, test" in done.stdout
+    assert "the run is not finished" in done.stdout
+    assert "trained on" not in done.stdout
     assert (tmp_path / "out" / "confusion.png").exists()
     again = invoke(uses, *command[:-4], "--label-map", "seat=chair", "--up", "y", "--out", tmp_path / "out")
     assert again.exit_code == 1

@@ -96,6 +96,17 @@ def test_a_checkpoint_folder_stands_for_its_run(run: Path, shards: Path, tmp_pat
     assert result["numbers"]["single"] == read_json(run / "result.json")["test"]["last"]
 
 
+def test_samples_of_the_training_are_called_so(run: Path, shards: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(run, tmp_path / "other")
+    (other / "result.json").unlink()
+    found = [evaluate(other, shards, EvaluationOptions(split, out=tmp_path / split)) for split in ("train", "test")]
+    assert [result["seen_in_training"] for result in found] == [True, False]
+    assert not found[0]["run_finished"]
+    copy = shutil.copytree(shards, tmp_path / "copy")
+    result = evaluate(run, copy, EvaluationOptions("train", out=tmp_path / "elsewhere"))
+    assert (result["seen_in_training"], result["run_finished"]) == (False, True)
+
+
 def test_classes_match_by_name(run: Path, tmp_path: Path) -> None:
     for folder, name in (("known", "rod"), ("unknown", "pole")):  # of a set with fewer classes, in another order
         for number, category in enumerate((name, "ball")):

@@ -131,7 +131,8 @@ def test_a_step_says_why_it_cannot_run(root: Path, tmp_path: Path) -> None:
     assert state_of(part).startswith(f"{root}/ShapeNetPart is not there; get shapenetcore_partanno")
     elsewhere = Planner(tmp_path / "elsewhere", tmp_path / "runs").cells("table1")
     tap = next(cell.step for cell in elsewhere if cell.row.pretrained)
-    assert state_of(tap) == f"its pre-training cannot run: {tmp_path}/elsewhere/ShapeNet55 is not there"
+    missing = f"{tmp_path}/elsewhere/ShapeNet55 is not there; make it of meshes with tap render"
+    assert state_of(tap) == f"its pre-training cannot run: {missing}"
 
 
 def test_numbers_of_parts_and_of_folds(tmp_path: Path) -> None:
