@@ -53,10 +53,10 @@ def write_report(out: Path, task: Task | None = None) -> Path:
     training, evaluations = CsvTable(out / METRICS).rows(), CsvTable(out / EVALUATIONS).rows()
     sections = [
         *_pictures(out, record),
-        *_curves(training, evaluations),
-        *_evaluations(evaluations),
         *_result(out),
         *(task.report_sections(out) if isinstance(task, Reporting) else []),
+        *_curves(training, evaluations),
+        *_evaluations(evaluations),
         *_go_on(out, record, evaluations),
         *settings_section(record),
         *environment_section(out),
@@ -66,7 +66,7 @@ def write_report(out: Path, task: Task | None = None) -> Path:
         "kind": escaped(TITLES.get(str(record.get("task")), str(record.get("task")))),
         "state": _state(record, evaluations),
         "summary": escaped(_summary(record, task)),
-        "tiles": _tiles(training, evaluations),
+        "tiles": _tiles(out, training, evaluations),
         "sections": "".join(section.html() for section in sections),
     }
     page = fill_page("report.html", ["page.css", "report.css"], [], parts, "tap.training.report")
@@ -104,19 +104,26 @@ def _summary(record: Mapping[str, Any], task: Task | None) -> str:
     return " · ".join(parts)
 
 
-def _tiles(training: Rows, evaluations: Rows) -> str:
-    shown = []
+def _tiles(out: Path, training: Rows, evaluations: Rows) -> str:
+    shown = _test_tiles(out)
     if evaluations:
         last = evaluations[-1]
         split = f", {last['split']}" if last.get("split") else ""  # a validation's accuracy is no test's
-        shown = [(words(name) + split, last[name]) for name in _measured(evaluations)][: MAX_TILES - 2]
-        shown.append(("steps", last["step"]))
+        shown += [(words(name) + split, last[name]) for name in _measured(evaluations)]
+        shown = [*shown[: MAX_TILES - 2], ("steps", last["step"])]
     if training:
         shown.append((words("samples_per_second"), training[-1]["samples_per_second"]))
     tiles = (
         f"<div class='tile'><b>{escaped(_neat(value))}</b><span>{escaped(name)}</span></div>" for name, value in shown
     )
     return "".join(tiles)
+
+
+def _test_tiles(out: Path) -> list[tuple[str, Any]]:
+    """What a finished run is read for: its numbers on test, of the checkpoint that was selected, or of the only one."""
+    test = (read_json(out / RESULT).get("test") or {}) if (out / RESULT).exists() else {}
+    name = "best" if "best" in test else "last"
+    return [(f"{words(key)}, test, {name}", value) for key, value in test.get(name, {}).items() if key != "loss"]
 
 
 def _pictures(out: Path, record: Mapping[str, Any]) -> list[Section]:

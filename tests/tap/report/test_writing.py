@@ -116,6 +116,7 @@ def test_an_empty_run_has_a_report_too(tmp_path: Path) -> None:
 
 def test_a_result_is_shown(tmp_path: Path) -> None:
     out = make_run(tmp_path / "run")
+    add_tables(out, 2)
     numbers = {"loss": 0.5, "accuracy": 0.875}
     result = {"validation": {"last": numbers, "best": numbers}, "test": {"best": {"loss": 0.4, "accuracy": 0.9375}}}
     write_json(out / "result.json", {**result, "best_epoch": 7, "selected_on": "validation accuracy"})
@@ -123,6 +124,7 @@ def test_a_result_is_shown(tmp_path: Path) -> None:
     assert "accuracy loss" in text  # in the order of the file
     assert "test, best checkpoint 0.9375 0.4" in text
     assert "epoch 7, chosen on validation accuracy" in text
+    assert text.index("accuracy, test, best") < text.index("Result") < text.index("How it went")  # what it is read for first
 
 
 class Confused:
