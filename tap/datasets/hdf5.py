@@ -73,7 +73,11 @@ def _open(path: Path) -> Iterator[h5py.File]:
         with h5py.File(path, "r") as file:
             yield file
     except OSError as error:
-        reason = "no such file" if not path.exists() else f"cannot be read as HDF5: {str(error).splitlines()[0]}"
+        reason = (
+            "no such file"
+            if not path.exists()
+            else f"cannot be read as HDF5, copy it anew: {str(error).splitlines()[0]}"
+        )
         raise TapError(f"{path}: {reason}") from error
 
 

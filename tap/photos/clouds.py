@@ -6,7 +6,7 @@ Knows no model. Legend: P points.
 import dataclasses
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -171,18 +171,36 @@ def _read_text(path: Path) -> Cloud:
         lines = path.read_bytes().decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise TapError("is not text; its suffix promises lines of numbers") from error
-    lines = [line for line in (line.partition("#")[0].strip() for line in lines) if line]
-    if lines and lines[0].isdecimal():  # .pts and .xyz files may begin with the number of points
-        lines = lines[1:]
-    if not lines:
+    stripped = [(number, line.partition("#")[0].strip()) for number, line in enumerate(lines, 1)]
+    rows = [(number, line) for number, line in stripped if line]
+    if rows and rows[0][1].isdecimal():  # .pts and .xyz files may begin with the number of points
+        rows = rows[1:]
+    if not rows:
         return Cloud(np.zeros((0, 3)))
+    delimiter = "," if "," in rows[0][1] else None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            table = np.loadtxt(io.StringIO("\n".join(lines)), delimiter="," if "," in lines[0] else None, ndmin=2)
+            table = np.loadtxt(io.StringIO("\n".join(line for _, line in rows)), delimiter=delimiter, ndmin=2)
     except (ValueError, UserWarning) as error:
-        raise TapError(f"is not lines of equally many numbers: {str(error).rstrip('.')}; rows count from 0") from error
+        reason = _wrong_line(rows, delimiter) or str(error)
+        raise TapError(f"is not lines of equally many numbers: {reason}; mend or delete it") from error
     return _from_table(table)
+
+
+def _wrong_line(rows: Sequence[tuple[int, str]], delimiter: str | None) -> str:
+    """What is wrong with the first line that is not as many numbers as the line before all others; empty for nothing."""
+    width = len(rows[0][1].split(delimiter))
+    for number, line in rows:
+        entries = line.split(delimiter)
+        for entry in entries:
+            try:
+                float(entry)
+            except ValueError:
+                return f"line {number} has {entry.strip()[:40]!r}"
+        if len(entries) != width:
+            return f"line {number} has {len(entries)} numbers, line {rows[0][0]} has {width}"
+    return ""
 
 
 _READERS: dict[str, Callable[[Path], Cloud]] = {

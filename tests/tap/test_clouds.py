@@ -93,7 +93,8 @@ def test_normals_of_columns_with_names_get_length_one(tmp_path: Path) -> None:
     [
         ("a.xyz", b"", "holds 0 points, at least 2 are needed"),
         ("a.xyz", b"1 2 3\n", "holds 1 points, at least 2"),
-        ("a.xyz", b"1 2 3\n4 5\n", "not lines of equally many numbers"),
+        ("a.xyz", b"3\n# x y z\n1 2 3\n4 5\n", "equally many numbers: line 4 has 2 numbers, line 3 has 3; mend"),
+        ("a.txt", b"1 2 3\n\n4 foo 5\n", "equally many numbers: line 3 has 'foo'; mend"),
         ("a.csv", b"x,y,z\n1,2,3\n", "not lines of equally many numbers.*'x'"),
         ("a.txt", b"1 2\n3 4\n", r"\(2, 2\); points are \(P, 3\)"),
         ("a.pts", b"\xff\xfe\x00", "is not text"),

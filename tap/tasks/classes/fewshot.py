@@ -75,8 +75,8 @@ def finetune_fewshot(
         open_fold = partial(published_fold, folder, config)
     results = {}
     for number in range(config.num_folds):
-        progress.on_message(f"fold {number + 1} of {config.num_folds}")
         fold = open_fold(number)
+        progress.on_message(f"fold {number + 1} of {config.num_folds}")
         facts = {"shards": str(location), "init": None if init is None else str(init), "fold": number}
         results[f"fold{number}"] = _run_fold(fold, out / f"fold{number}", config, facts, resume, progress)
     drawn = f"drawn with seed {config.sampling_seed}" if folder is None else "published"

@@ -82,7 +82,7 @@ def test_a_missing_or_damaged_h5_file_is_named(tmp_path: Path) -> None:
     scanobjectnn(tmp_path)
     file = tmp_path / "main_split/test_objectdataset.h5"
     file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(TapError, match=r"test_objectdataset\.h5: cannot be read as HDF5"):
+    with pytest.raises(TapError, match=r"test_objectdataset\.h5: cannot be read as HDF5, copy it anew"):
         open_source(tmp_path, DatasetConfig())
     file.unlink()
     with pytest.raises(

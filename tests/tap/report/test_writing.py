@@ -124,7 +124,9 @@ def test_a_result_is_shown(tmp_path: Path) -> None:
     assert "accuracy loss" in text  # in the order of the file
     assert "test, best checkpoint 0.9375 0.4" in text
     assert "epoch 7, chosen on validation accuracy" in text
-    assert text.index("accuracy, test, best") < text.index("Result") < text.index("How it went")  # what it is read for first
+    assert (
+        text.index("accuracy, test, best") < text.index("Result") < text.index("How it went")
+    )  # what it is read for first
 
 
 class Confused:
