@@ -211,6 +211,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of all runs")
     parser.add_argument("--size", choices=SETTINGS, default="small")
     parser.add_argument("--backbones", nargs="+", default=["pointnet2", "pointmlp"])
+    parser.add_argument("--epochs", type=int, help="of pre-training, in place of the preset's")
     parser.add_argument("--ablation", default="F1", help="of the first backbone; empty for none")
     parser.add_argument("--jobs", type=int, default=2, help="runs at once, one thread each")
     parser.add_argument("--report", action="store_true", help="run nothing, tell what has finished")
@@ -218,6 +219,8 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     size = SETTINGS[options.size]
+    if options.epochs:
+        size = dataclasses.replace(size, pretraining=(*size.pretraining, f"train.epochs={options.epochs}"))
     results: dict[Job, Any] = {}
     for todo in jobs(options.backbones, options.ablation or None):
         if options.report:
