@@ -32,6 +32,7 @@ def tell_comparison(runs: Sequence[Path], markdown: bool, out: Path | None) -> N
             console.print(_table(found))
     if out is not None:
         write_text(out, text)
+        Console(stderr=True, highlight=False).print(f"table {out}", soft_wrap=True, markup=False)
 
 
 def _table(found: Comparison) -> Table:

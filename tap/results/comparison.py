@@ -35,8 +35,11 @@ def compare_runs(paths: Sequence[Path]) -> list[Comparison]:
         TapError: one of them is no run.
     """
     tables: dict[str, list[RunRow]] = {}
-    for path in paths:
-        row = read_run(Path(path))
+    found = [Path(path).resolve() for path in paths]
+    for path in found:
+        row = read_run(path)
+        if sum(other.name == path.name for other in found) > 1:  # runs/a/tap and runs/b/tap
+            row.facts["run"] = f"{path.parent.name}/{row.facts['run']}"
         tables.setdefault(row.task, []).append(row)
     return [_table(task, rows) for task, rows in tables.items()]
 

@@ -217,6 +217,12 @@ def test_validation_numbers_are_called_so(tmp_path: Path) -> None:
     }
 
 
+def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / folder) for folder in ("a/tap", "b/tap", "b/other")]
+    names = [row[0] for row in compare_runs(runs)[0].rows]
+    assert names == ["a/tap", "b/tap", "other"]
+
+
 def test_settings_that_differ_are_told(tmp_path: Path) -> None:
     runs = [write_run(tmp_path / name) for name in ("a", "b")]
     assert not any("." in column for column in compare_runs(runs)[0].columns)

@@ -152,7 +152,7 @@ def test_a_run_that_predicts_nothing_says_so(tmp_path: Path) -> None:
     run = save_run(tmp_path, "pretrain", config, CLASSES, build_classifier(config, 4))
     with pytest.raises(TapError, match="a run of pretrain; this is there for classification and partseg alone"):
         load_predictor(run)
-    with pytest.raises(TapError, match="has only the checkpoint .best.; name that one"):
+    with pytest.raises(TapError, match="has only the checkpoint 'best'; name that one"):
         load_predictor(
             save_run(tmp_path / "two", "classification", config, CLASSES, build_classifier(config, 4)), "last"
         )

@@ -127,7 +127,7 @@ def test_an_export_of_an_export_is_the_same_weights(run: Path, tmp_path: Path) -
 def test_what_cannot_be_exported_is_said_and_leaves_nothing(run: Path, tmp_path: Path) -> None:
     with pytest.raises(TapError, match="no such folder"):
         export_run(tmp_path / "nowhere", tmp_path / "out")
-    with pytest.raises(TapError, match="has only the checkpoint .last.; name that one"):
+    with pytest.raises(TapError, match="has only the checkpoint 'last'; name that one"):
         export_run(run, tmp_path / "out", checkpoint="best")
     save_checkpoint(tmp_path / "odd", {"format_version": FORMAT_VERSION, "config": {}}, {}, {"a": torch.ones(1)})
     with pytest.raises(TapError, match="names no backbone"):
