@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping, Sequence
 
-from tap.errors import TapError
+from tap.errors import TapError, some
 
 MOST_TOLD = 8
 
@@ -34,15 +34,13 @@ def match_classes(
     classes = tuple(dict.fromkeys(counted)) if wanted is None else tuple(wanted)
     unknown = [(name, meant) for name, meant in zip(found, counted, strict=True) if meant not in classes]
     if unknown:
-        missing = [
-            name for name in classes if name not in counted
-        ] or classes  # what it is called here is likely one of these
+        # What an unknown class is called in the model is likely a name that the set lacks.
+        missing = [name for name in classes if name not in counted] or classes
         name, meant = unknown[0]
         alike = difflib.get_close_matches(meant, missing, n=1, cutoff=0.0)[0]
-        told = ", ".join(repr(meant) for _, meant in unknown[:MOST_TOLD])
-        more = f" and {len(unknown) - MOST_TOLD} more" if len(unknown) > MOST_TOLD else ""
+        told = some([repr(meant) for _, meant in unknown], most=MOST_TOLD)
         raise TapError(
-            f"{where}: {f'the class {told} is' if len(unknown) == 1 else f'the classes {told}{more} are'} unknown to the "
+            f"{where}: {f'the class {told} is' if len(unknown) == 1 else f'the classes {told} are'} unknown to the "
             f"model; say what each is with --label-map, for example --label-map {name}={alike}"
         )
     return classes, {name: classes.index(meant) for name, meant in zip(found, counted, strict=True)}

@@ -9,7 +9,7 @@ from shards.stores.store import Location, is_url
 from tap.datasets.classes import match_classes
 from tap.datasets.clouds import CloudData, CloudSet
 from tap.datasets.source import DatasetConfig, UpAxis, local_path, no_folder
-from tap.errors import TapError
+from tap.errors import TapError, some
 from tap.loading.augment import AugmentConfig
 from tap.loading.data import DataConfig
 from tap.loading.skipped import Skipped
@@ -29,6 +29,7 @@ class CloudSource(abc.ABC):
         layout: name of the layout.
         marks: what its folder is known by, for messages.
         obtain: how to get such data, for messages.
+        has_parts: whether its points have part labels.
         default_up: up axis of the public release.
 
     Raises:
@@ -38,6 +39,7 @@ class CloudSource(abc.ABC):
     layout: ClassVar[str]
     marks: ClassVar[str]
     obtain: ClassVar[str]
+    has_parts: ClassVar[bool] = False
     default_up: ClassVar[UpAxis] = "y"
 
     def __init__(
@@ -79,9 +81,8 @@ class CloudSource(abc.ABC):
             TapError: there is no such split, or it cannot be read.
         """
         if split not in self.num_samples:
-            there = list(self.num_samples)
-            more = f" and {len(there) - NUM_NAMED} more" if len(there) > NUM_NAMED else ""
-            raise TapError(f"{self.location}: has no split {split!r}; it has {', '.join(there[:NUM_NAMED])}{more}")
+            there = some(list(self.num_samples), most=NUM_NAMED)
+            raise TapError(f"{self.location}: has no split {split!r}; it has {there}")
         wanted = (split, config.normals)
         if wanted not in self._loaded:
             self._loaded[wanted] = self._load(*wanted)

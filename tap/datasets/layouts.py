@@ -25,11 +25,13 @@ class Layout(Protocol):
         layout: its name.
         marks: what its folder is known by, for messages.
         obtain: how to get such data, for messages.
+        has_parts: whether such a set is a `PartSource`.
     """
 
     layout: str
     marks: str
     obtain: str
+    has_parts: bool
 
     @staticmethod
     def recognise(root: Path) -> bool:
@@ -54,20 +56,29 @@ LAYOUTS: Mapping[str, Layout] = {
 }
 
 
-def open_source(location: Location, config: DatasetConfig, classes: Sequence[str] | None = None) -> Source:
+def open_source(
+    location: Location, config: DatasetConfig, classes: Sequence[str] | None = None, parts: bool = False
+) -> Source:
     """The data set that lies somewhere.
 
     Args:
         location: path, or URL of a shard set.
         config: how it is stored.
         classes: of a trained model, which those of the data set must be among; None for those of the data set.
+        parts: whether it must be a `PartSource`.
 
     Raises:
-        TapError: no data set of that layout, or classes that do not match.
+        TapError: no data set of that layout, one without part labels that must have them, or classes that do not match.
         ShardError: a damaged shard set.
     """
     try:
-        return _layout(location, config.layout)(location, config, classes)
+        layout = _layout(location, config.layout)
+        if parts and not layout.has_parts:  # before classes are matched: no names would help
+            raise TapError(
+                f"{location}: a set of layout {layout.layout} has no part labels; part segmentation takes one in the layout of "
+                "ShapeNetPart"
+            )
+        return layout(location, config, classes)
     except OSError as error:  # a folder on the way that may not be entered, or a name that no file can have
         raise TapError(f"{error.filename or location}: cannot be read: {error.strerror or error}") from error
 

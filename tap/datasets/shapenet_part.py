@@ -37,6 +37,7 @@ class ShapeNetPart(CloudSource):
     """
 
     layout = "shapenetpart"
+    has_parts = True
     marks = _CATEGORIES
     obtain = "get shapenetcore_partanno_segmentation_benchmark_v0_normal.zip, linked at https://github.com/charlesq34/pointnet2"
 

@@ -30,6 +30,7 @@ class ShardSource:
     layout = "shards"
     marks = MANIFEST_NAME
     obtain = "make it of meshes with tap render"
+    has_parts = False
 
     def __init__(
         self, location: Location, config: DatasetConfig | None = None, classes: Sequence[str] | None = None

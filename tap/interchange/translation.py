@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from tap.errors import TapError
-from tap.training.checkpoint import differences, some
+from tap.errors import TapError, some
+from tap.training.checkpoint import differences
 
 NUM_NAMED = 5  # tensors of a kind that are named in a message; the rest are counted
 

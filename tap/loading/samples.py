@@ -114,3 +114,39 @@ class Samples(Dataset[Item], abc.ABC):
             dataclasses.replace(reading.item, valid=reading.address.valid, problem=reading.problem)
             for reading in readings
         ]
+
+
+class WrappedSamples(Samples):
+    """Samples that are those of another data set but for what a subclass changes.
+
+    Args:
+        samples: of the other one, whose ledger of damage is shared.
+    """
+
+    def __init__(self, samples: Samples) -> None:
+        super().__init__(samples.config, samples.seed, samples.skipped)
+        self.location, self.classes, self.reader = samples.location, samples.classes, samples.reader
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def key(self, index: int) -> str:
+        """Theirs."""
+        return self.samples.key(index)
+
+    def label(self, index: int) -> int | None:
+        """Theirs."""
+        return self.samples.label(index)
+
+    def size(self, index: int) -> int | None:
+        """Theirs."""
+        return self.samples.size(index)
+
+    def order(self, epoch: int) -> IntArray:
+        """Theirs."""
+        return self.samples.order(epoch)
+
+    def __getitem__(self, address: Address) -> Item:
+        """Theirs, with their errors."""
+        return self.samples[address]

@@ -166,8 +166,8 @@ def _settings(record: Mapping[str, Any], config: Mapping[str, Any], epochs: int,
         facts["start"] = "scratch" if init is None else Path(init).name
         facts["pre-training ratio"] = "" if init is None else _ratio(Path(init))
         if size in ("paper", "reference") and isinstance(backbone, Mapping):
-            known = data_name(record, data if isinstance(data, Mapping) else {})
-            name = folds_name(result) if task == "fewshot" else known
+            account = data if isinstance(data, Mapping) else {}
+            name = folds_name(result) if task == "fewshot" else data_name(record, account)
             facts["published"] = _told_published(task, name, str(backbone["name"]), init is not None)
     return facts
 

@@ -9,7 +9,6 @@ import torch
 
 from shards.stores.store import Location
 from tap.config import validated
-from tap.datasets import open_source
 from tap.errors import TapError
 from tap.results.evaluation_files import EVALUATION
 from tap.results.evaluation_run import EvaluationOptions, FinetunedRun, dataset_of
@@ -33,11 +32,11 @@ def evaluate_partseg(
     if options.votes:
         raise TapError("--votes: part segmentation is scored in a single pass; leave it out")
     names, class_parts = parts_of(run)
-    dataset = dataset_of(run, location, options.dataset)
-    found = open_part_source(location, dataset).part_names  # first: where there are none, no class names would help
-    source = open_source(location, dataset, classes=run.classes)
-    if tuple(found) != names:
-        raise TapError(f"{location}: its {len(found)} parts are not the {len(names)} of the run, in the same order")
+    source = open_part_source(location, dataset_of(run, location, options.dataset), run.classes)
+    if tuple(source.part_names) != names:
+        raise TapError(
+            f"{location}: its {len(source.part_names)} parts are not the {len(names)} of the run, in the same order"
+        )
     model, config = load_segmenter(run)
     data = source.open(options.split, config.data, config.train.seed)
     prepare_machine(config.train)

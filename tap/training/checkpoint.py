@@ -19,11 +19,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from tap.errors import TapError
+from tap.errors import TapError, some
 
 FORMAT_VERSION = 1
 CONFIG, STATE, MODEL, OPTIMIZER = "config.json", "state.json", "model.safetensors", "optimizer.safetensors"
-NUM_NAMED = 2  # tensors of a kind that are named in a message; the rest are counted
 logger = logging.getLogger(__name__)
 
 
@@ -201,13 +200,6 @@ def differences(
         if name in stored and shape(stored[name]) != shape(tensor)
     ]
     return [missing, surplus, reshaped]
-
-
-def some(*kinds: list[str], most: int = NUM_NAMED) -> str:
-    """The first few differences of each kind, and how many more there are."""
-    named = [difference for kind in kinds for difference in kind[:most]]
-    more = sum(map(len, kinds)) - len(named)
-    return ", ".join(named) + (f" and {more} more" if more else "")
 
 
 def flush(path: Path) -> None:

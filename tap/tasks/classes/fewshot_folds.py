@@ -15,7 +15,7 @@ from tap.datasets.fewshot import draw_fold, load_fold
 from tap.datasets.source import local_path
 from tap.errors import TapError
 from tap.loading.collate import Item
-from tap.loading.samples import UNLABELLED, Samples
+from tap.loading.samples import UNLABELLED, Samples, WrappedSamples
 from tap.tasks.classes.classification_config import ClassifierConfig
 from tap.tasks.split import labelled_samples
 
@@ -48,7 +48,7 @@ class Fold:
     test: IntArray
 
 
-class FoldSamples(Samples):
+class FoldSamples(WrappedSamples):
     """Samples of which some classes are of interest, numbered from 0 in their order; the others have no class.
 
     Args:
@@ -57,35 +57,18 @@ class FoldSamples(Samples):
     """
 
     def __init__(self, samples: Samples, classes: Sequence[int]) -> None:
-        super().__init__(samples.config, samples.seed, samples.skipped)
-        self.location, self.reader = samples.location, samples.reader
+        super().__init__(samples)
         self.classes = tuple(samples.classes[label] for label in classes)
-        self._samples = samples
         self._label = {label: number for number, label in enumerate(classes)}
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def key(self, index: int) -> str:
-        """The sample's name."""
-        return self._samples.key(index)
 
     def label(self, index: int) -> int | None:
         """The number of its class among those of interest."""
-        label = self._samples.label(index)
+        label = super().label(index)
         return None if label is None else self._label.get(label, UNLABELLED)
-
-    def size(self, index: int) -> int | None:
-        """As of the samples of all classes."""
-        return self._samples.size(index)
-
-    def order(self, epoch: int) -> IntArray:
-        """Theirs."""
-        return self._samples.order(epoch)
 
     def __getitem__(self, address: Address) -> Item:
         """Theirs, with the number of its class among those of interest."""
-        item = self._samples[address]
+        item = super().__getitem__(address)
         return dataclasses.replace(item, label=self._label.get(item.label, UNLABELLED))
 
 

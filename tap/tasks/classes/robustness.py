@@ -18,7 +18,7 @@ from shards.stream import Address, IntArray
 from tap.datasets import Source
 from tap.errors import TapError
 from tap.loading.collate import Item, collate
-from tap.loading.samples import Samples
+from tap.loading.samples import Samples, WrappedSamples
 from tap.tasks.classes.classification_config import ClassificationConfig
 from tap.tasks.classes.confusion import BAR, FAINT, INK
 from tap.tasks.classes.scores import Scores, predict
@@ -54,7 +54,7 @@ class Condition:
     left_out: str = ""
 
 
-class NoisySamples(Samples):
+class NoisySamples(WrappedSamples):
     """Samples whose points are moved by Gaussian noise, drawn from (seed, index): the same in every epoch.
 
     Args:
@@ -63,32 +63,12 @@ class NoisySamples(Samples):
     """
 
     def __init__(self, data: Samples, deviation: float) -> None:
-        super().__init__(data.config, data.seed, data.skipped)
-        self.location, self.classes, self.reader = data.location, data.classes, data.reader
-        self._data, self._deviation = data, deviation
-
-    def __len__(self) -> int:
-        return len(self._data)
-
-    def key(self, index: int) -> str:
-        """The sample's key."""
-        return self._data.key(index)
-
-    def label(self, index: int) -> int | None:
-        """The sample's class index."""
-        return self._data.label(index)
-
-    def size(self, index: int) -> int | None:
-        """As of the samples without noise."""
-        return self._data.size(index)
-
-    def order(self, epoch: int) -> IntArray:
-        """As of the samples without noise."""
-        return self._data.order(epoch)
+        super().__init__(data)
+        self._deviation = deviation
 
     def __getitem__(self, address: Address) -> Item:
         """The sample of an address with its points moved; errors as of the samples without noise."""
-        item = self._data[address]
+        item = super().__getitem__(address)
         rng = np.random.default_rng((self.seed, NOISE, address.sample))
         noise = self._deviation * rng.standard_normal(item.points.shape, dtype=np.float32)
         return dataclasses.replace(item, points=(item.points + noise).astype(np.float32))

@@ -4,6 +4,7 @@ Legend: K categories, P parts.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -41,19 +42,9 @@ class PartData:
     on_test: bool = False
 
 
-def open_part_source(location: Location, config: DatasetConfig) -> PartSource:
-    """The set, which must know parts.
-
-    Raises:
-        TapError: no such set, or it has no part labels.
-    """
-    source = open_source(location, config)
-    if not (hasattr(source, "part_names") and hasattr(source, "class_parts")):
-        raise TapError(
-            f"{location}: a set of layout {source.layout} has no part labels; part segmentation takes one in the layout of "
-            "ShapeNetPart"
-        )
-    return cast("PartSource", source)
+def open_part_source(location: Location, config: DatasetConfig, classes: Sequence[str] | None = None) -> PartSource:
+    """The set, which must know parts; see `tap.datasets.open_source`."""
+    return cast("PartSource", open_source(location, config, classes, parts=True))
 
 
 def open_data(source: PartSource, config: PartSegConfig, test_data: Samples | None) -> PartData:

@@ -7,10 +7,10 @@ from typing import Literal, get_args
 from torch import Tensor, nn
 
 from tap.backbones import BackboneConfig
-from tap.errors import TapError
+from tap.errors import TapError, some
 from tap.interchange.folder import stored_backbone
 from tap.tasks.finetuning import resolve_backbone
-from tap.training.checkpoint import MODEL, differences, find_checkpoint, load_record, load_tensors, load_weights, some
+from tap.training.checkpoint import MODEL, differences, find_checkpoint, load_record, load_tensors, load_weights
 
 Reinit = Literal["embedding"]
 PREFIX = "backbone."
