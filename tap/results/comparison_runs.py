@@ -26,6 +26,7 @@ from tap.training.checkpoint import (
     load_state,
     read_json,
 )
+from tap.training.run import OPERATIONAL
 
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 KNOWN_SETS = {
@@ -35,9 +36,9 @@ KNOWN_SETS = {
 }
 """Classes and test samples to data set."""
 TOLD_ELSEWHERE = (
-    "train.epochs", "train.seed", "train.num_workers", "train.log_every", "train.eval_every", "train.save_every",
-    "train.trackers", "train.accelerator", "train.devices", "train.compile", "train.ops", "data.cache", "dataset.layout",
-    "backbone.name", "model.backbone.name", "way", "shot", "num_folds", "figures", "select", "split_seed",
+    *sorted(OPERATIONAL - {"data.on_error"}),  # what is left out of a damaged set does change numbers
+    "train.epochs", "train.seed", "train.eval_every", "train.devices", "dataset.layout", "backbone.name",
+    "model.backbone.name", "way", "shot", "num_folds", "select", "split_seed",
 )  # fmt: skip
 """Settings that stand in another column, or that change no number but by chance."""
 Numbers = dict[str, str]
